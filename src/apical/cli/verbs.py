@@ -1,0 +1,344 @@
+"""The command line: one verb, one function of the Python API.
+
+Exit codes: 0 done · 1 done with problems listed · 2 wrong call · 3 could not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from apical.cli.labels import labels_app
+from apical.cli.options import (
+    COULD_NOT,
+    DONE,
+    DONE_WITH_PROBLEMS,
+    Catalogue,
+    Config,
+    Json,
+    Quiet,
+    Seed,
+    Verbose,
+    Views,
+    Workers,
+    vocabulary_of,
+)
+from apical.config import (
+    FrameSettings,
+    JudgeSettings,
+    PhantomSettings,
+    PretrainSettings,
+    ScanSettings,
+    TrainSettings,
+    read_settings,
+)
+from apical.console import Console
+from apical.errors import WrongCall
+
+app = typer.Typer(
+    name="apical",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Name the view of echocardiogram clips from very few labels. "
+    "Research software, not a medical device.",
+)
+app.add_typer(labels_app, name="labels")
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder to write DICOM files and truth.csv to.")],
+    patients: Annotated[int | None, typer.Option(min=1, help="Synthetic patients.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames a cine.")] = None,
+    image_rows: Annotated[int | None, typer.Option(min=96, help="Height of the screen in pixels.")] = None,
+    difficulty: Annotated[float | None, typer.Option(help="Probe error and anatomical spread.")] = None,
+    workers: Workers = 0,
+    seed: Seed = None,
+    config: Config = None,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Write exams of synthetic patients as DICOM files, and the truth about them beside.
+
+    Example: apical phantom --patients 20 --out phantom
+    """
+    from apical.phantom.study import write_phantom
+
+    console = Console(json_output=json_output, quiet=quiet)
+    settings = read_settings(
+        PhantomSettings,
+        config,
+        patients=patients,
+        frames=frames,
+        image_rows=image_rows,
+        difficulty=difficulty,
+        workers=workers,
+        seed=seed,
+    )
+    with console.progress("Synthesising patients") as progress:
+        summary = write_phantom(out, settings, progress)
+    facts = {"files": summary.files, "patients": summary.patients, "clips_by_view": summary.clips_by_view}
+    console.result(
+        facts, [f"{summary.files} clips of {summary.patients} synthetic patients; labels in truth.csv"]
+    )
+    return DONE
+
+
+@app.command()
+def scan(
+    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files, videos or images.")],
+    out: Annotated[Path, typer.Option(help="Catalogue to write.")] = Path("catalogue.parquet"),
+    labels: Annotated[Path | None, typer.Option(help="CSV of labels (file, view, patient …).")] = None,
+    salt: Annotated[
+        Path | None, typer.Option(help="Key of the pseudonyms; made beside --out if absent.")
+    ] = None,
+    views: Views = None,
+    show_paths: Annotated[
+        bool, typer.Option(help="Name files in messages; paths may identify patients.")
+    ] = False,
+    workers: Workers = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json_output: Json = False,
+) -> int:
+    """Build the catalogue: one row a clip, with the reason where a file cannot be used.
+
+    Example: apical scan exports --out catalogue.parquet
+    """
+    from apical.ingest.scan import scan as scan_folder
+
+    console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
+    with console.progress("Scanning") as progress:
+        table, report = scan_folder(
+            folder,
+            out,
+            ScanSettings(workers=workers),
+            labels=labels,
+            vocabulary=vocabulary_of(views),
+            salt=salt,
+            progress=progress,
+        )
+    broken = table.filter(table["problem"].is_not_null())
+    usable = table.height - broken.height
+    facts = {
+        "clips": usable,
+        "patients": table.filter(table["problem"].is_null())["patient"].n_unique(),
+        "modes": dict(table["mode"].drop_nulls().value_counts().sort("mode").iter_rows()),
+        "labelled": table["view"].count(),
+        "problems": dict(broken["problem"].value_counts().sort("problem").iter_rows()),
+        "labels": report.lines() if report else [],
+    }
+    modes = ", ".join(f"{count} {mode}" for mode, count in facts["modes"].items())
+    console.result(
+        facts,
+        [f"{usable} clips of {facts['patients']} patients ({modes}) → {out.name}", *facts["labels"]],
+    )
+    if broken.height:
+        name = "path" if show_paths else "clip"
+        lines = [f"{row[name]}: {row['problem']}" for row in broken.iter_rows(named=True)]
+        hint = (
+            "" if show_paths else "; --show-paths names them, and so does the column 'path' of the catalogue"
+        )
+        console.problems(lines, f"{broken.height} files cannot be used{hint}")
+    if report and report.problems:
+        console.problems(report.problems, "some labels could not be used")
+    return DONE_WITH_PROBLEMS if broken.height or (report and report.problems) else DONE
+
+
+@app.command()
+def frames(
+    catalogue: Catalogue,
+    out: Annotated[Path, typer.Option(help="Frame store to make.")] = Path("frames"),
+    size: Annotated[int | None, typer.Option(min=16, help="Side of a stored frame in pixels.")] = None,
+    frames_per_clip: Annotated[
+        int | None, typer.Option(min=1, help="Frames taken evenly from a cine.")
+    ] = None,
+    config: Config = None,
+    workers: Workers = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json_output: Json = False,
+) -> int:
+    """Decode, mask and crop the clips of a catalogue into a frame store. Goes on where it was stopped.
+
+    Example: apical frames catalogue.parquet --out frames
+    """
+    from apical.ingest.frames import build_frames
+
+    console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
+    settings = read_settings(FrameSettings, config, size=size, frames_per_clip=frames_per_clip)
+    with console.progress("Decoding") as progress:
+        store = build_frames(catalogue, out, settings, workers=workers, progress=progress)
+    facts = {"frames": len(store.frames), "clips": store.index["clip"].n_unique(), "problems": store.problems}
+    console.result(facts, [f"{facts['frames']} frames of {facts['clips']} clips → {out.name}"])
+    if store.problems:
+        lines = [f"{clip}: {problem}" for clip, problem in store.problems.items()]
+        console.problems(lines, f"{len(lines)} clips cannot be used")
+    return DONE_WITH_PROBLEMS if store.problems else DONE
+
+
+@app.command()
+def pretrain(
+    store: Annotated[Path, typer.Argument(help="Frame store.")],
+    catalogue: Catalogue,
+    out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/pretrain"),
+    relation: Annotated[
+        str | None, typer.Option(help="same-frame, same-clip, same-view, view-or-clip.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32 or bf16.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    seed: Seed = None,
+    config: Config = None,
+    views: Views = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Learn an encoder from clips without labels. Test and validation patients are left out.
+
+    Example: apical pretrain frames catalogue.parquet --max-minutes 60 --out runs/pretrain
+    """
+    from apical.learn.pretrain import pretrain as learn
+
+    console = Console(json_output=json_output, quiet=quiet)
+    settings = read_settings(
+        PretrainSettings,
+        config,
+        relation=relation,
+        epochs=epochs,
+        max_minutes=max_minutes,
+        precision=precision,
+        accelerator=accelerator,
+        seed=seed,
+    )
+    with console.progress("Pre-training") as progress:
+        learn(
+            store, catalogue, out, settings, vocabulary=vocabulary_of(views), resume=resume, progress=progress
+        )
+    console.result({"run": str(out)}, [f"encoder → {out}"])
+    return DONE
+
+
+@app.command()
+def train(
+    store: Annotated[Path, typer.Argument(help="Frame store.")],
+    catalogue: Catalogue,
+    out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/train"),
+    method: Annotated[str | None, typer.Option(help="naive, logit-adjusted, probe or fine-tune.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    seed: Seed = None,
+    config: Config = None,
+    views: Views = None,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Learn a classifier from the labelled training clips and let it answer every clip of the store.
+
+    Example: apical train frames few.parquet --encoder runs/pretrain --out runs/fine-tune
+    """
+    from apical.learn.train import train as learn
+
+    console = Console(json_output=json_output, quiet=quiet)
+    settings = read_settings(
+        TrainSettings, config, method=method, steps=steps, accelerator=accelerator, seed=seed
+    )
+    with console.progress(f"Training ({settings.method})") as progress:
+        learn(
+            store,
+            catalogue,
+            out,
+            settings,
+            encoder=encoder,
+            vocabulary=vocabulary_of(views),
+            progress=progress,
+        )
+    console.result({"run": str(out)}, [f"classifier → {out}"])
+    return DONE
+
+
+@app.command()
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders of trainings; seeds of a method together.")],
+    out: Annotated[Path, typer.Option(help="Folder for report.html and metrics.json.")] = Path("report"),
+    store: Annotated[Path | None, typer.Option(help="Frame store, for pictures in the report.")] = None,
+    baseline: Annotated[str, typer.Option(help="Method that the others are compared with.")] = "naive",
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    config: Config = None,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Judge classifiers on the test patients: figures with intervals, and a report to read.
+
+    Example: apical evaluate runs/naive runs/fine-tune --store frames --out report
+    """
+    from apical.judge.evaluate import evaluate as judge
+
+    console = Console(json_output=json_output, quiet=quiet)
+    settings = read_settings(JudgeSettings, config)
+    if split not in ("test", "validation"):
+        raise WrongCall(f"'{split}' cannot be judged", "use --split test or --split validation")
+    result = judge(runs, out, settings, store=store, baseline=baseline, split=split)
+    console.result(result.facts(), result.lines())
+    return DONE
+
+
+@app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(help="Run folder of a training.")],
+    out: Annotated[Path, typer.Option(help="Bundle folder to make.")] = Path("bundle"),
+    report: Annotated[
+        Path | None, typer.Option(help="Folder of 'apical evaluate', for the model card.")
+    ] = None,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Pack all that a prediction needs, calibrated on the validation patients.
+
+    Example: apical bundle runs/fine-tune --report report --out bundle
+    """
+    from apical.deploy.bundle import make_bundle
+
+    console = Console(json_output=json_output, quiet=quiet)
+    made = make_bundle(run, out, report=report)
+    console.result(made.facts(), made.lines())
+    return DONE
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    bundle: Annotated[Path, typer.Option(help="Bundle folder.")],
+    out: Annotated[Path | None, typer.Option(help="Write answers to a .csv, .json or .parquet file.")] = None,
+    show_paths: Annotated[
+        bool, typer.Option(help="Name files in answers; paths may identify patients.")
+    ] = False,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Name the view of each clip, or say that it is unknown.
+
+    Example: apical predict clip.dcm --bundle bundle
+    """
+    from apical.deploy.answers import answer_lines, records, write_answers
+    from apical.deploy.predict import predict as answer
+
+    console = Console(json_output=json_output, quiet=quiet)
+    with console.progress("Predicting") as progress:
+        answers = answer(files, bundle, progress=progress)
+    if out is not None:
+        write_answers(answers, out, show_paths=show_paths)
+    console.result(
+        {"answers": records(answers, show_paths=show_paths)}, answer_lines(answers, show_paths=show_paths)
+    )
+    broken = sum(one.problem is not None for one in answers)
+    if broken:
+        console.problems([], f"{broken} of {len(answers)} files could not be answered")
+    return COULD_NOT if broken == len(answers) else DONE_WITH_PROBLEMS if broken else DONE

@@ -1,0 +1,94 @@
+"""What the command line prints: progress with an estimate, results, and one line for each error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Console:
+    """Results go to standard output; progress and problems to standard error.
+
+    Args:
+        json_output: print results as one JSON document.
+        quiet: print results and errors only.
+        verbose: also print every problem, not only how many there are.
+    """
+
+    def __init__(self, *, json_output: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.json_output = json_output
+        self.quiet = quiet
+        self.verbose = verbose
+        self._errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    def tell(self, line: str) -> None:
+        """A line on how things go."""
+        if not self.quiet:
+            self._errors.print(line, markup=False)
+
+    def problems(self, lines: list[str], summary: str) -> None:
+        """Something did not work, but the rest did: a summary, and the lines when verbose or few."""
+        self._errors.print(summary, markup=False)
+        if self.verbose or len(lines) <= 5:
+            for line in lines:
+                self._errors.print(f"  {line}", markup=False)
+        else:
+            self._errors.print("  (--verbose lists them)", markup=False)
+
+    def result(self, facts: dict[str, Any], lines: list[str]) -> None:
+        """What was done: for a program or for a person."""
+        if self.json_output:
+            print(json.dumps(facts, indent=2, default=str))
+        elif not self.quiet:
+            print("\n".join(lines))
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar with an estimate; gives the function that long work calls with (done, total)."""
+        if self.quiet:
+            yield lambda done, total: None
+            return
+        if not sys.stderr.isatty():
+            yield self._milestones(title)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._errors) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _milestones(self, title: str) -> Callable[[int, int], None]:
+        """For logs: a line each fifth of the work instead of a bar."""
+        began = time.monotonic()
+        reached = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal reached
+            fifth = 5 * done // max(total, 1)
+            if fifth > reached:
+                reached = fifth
+                seconds = time.monotonic() - began
+                left = seconds * (total - done) / max(done, 1)
+                self.tell(f"{title}: {done}/{total}, {seconds:.0f} s, about {left:.0f} s left")
+
+        return tell

@@ -1,0 +1,123 @@
+"""The demo: the public verbs, one after another, on synthetic patients and then on one real clip.
+
+It prints each command and runs it through the command line's own entry, so that what a reader
+sees is what was done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from apical.cli import run
+from apical.cli.options import DONE, Json, Quiet
+from apical.errors import CannotDo
+
+RARE = ("RV-inflow", "PSAX-MV", "PSAX-apex", "A3C", "A5C", "IVC", "suprasternal")
+RARE_PATIENTS, COMMON_PATIENTS = 2, 10
+METHODS = ("naive", "logit-adjusted", "probe", "fine-tune")
+FROM_ENCODER = ("probe", "fine-tune")
+
+# Sized for a laptop CPU: small frames, a small network, minutes instead of a night.
+NETWORK = {"depth": 10, "width": 16, "stem_stride": 2}
+PRETRAIN = {"encoder": NETWORK, "input_size": 64, "epochs": 60, "batch_clips": 128}
+TRAIN = {"encoder": NETWORK, "input_size": 64, "steps": 300}
+
+
+def run_demo(out: Path, *, patients: int = 60, seeds: int = 2, quiet: bool = False) -> dict[str, Any]:
+    """Synthesise patients, scan, pre-train, train, judge, pack, and predict a real echo clip.
+
+    Args:
+        out: a folder for everything; it must be empty or not exist.
+        patients: synthetic patients; 30 % of them are kept for judging.
+        seeds: label draws and training seeds a method.
+        quiet: print errors only.
+
+    Returns:
+        the figures of the evaluation, the answer for the real clip, seconds, and where things are.
+
+    Raises:
+        CannotDo: `out` holds something, or a step failed (its own error was printed).
+    """
+    if out.exists() and any(out.iterdir()):
+        raise CannotDo(f"'{out.name}' is not empty", "delete it, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def step(*words: object) -> None:
+        line = [str(word) for word in words]
+        if not quiet:
+            print(f"\n$ apical {shlex.join(line)}", flush=True)
+        code = run([*line, "--quiet"] if quiet else line)
+        if code != DONE:
+            raise CannotDo(f"the demo stopped at 'apical {line[0]}'", "see the line above")
+
+    for name, settings in (("pretrain", PRETRAIN), ("train", TRAIN)):
+        (out / f"{name}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    exams, catalogue, store, encoder = (
+        out / name for name in ("phantom", "catalogue.parquet", "frames", "pretrain")
+    )
+    step("phantom", "--patients", patients, "--frames", 10, "--out", exams)
+    step("scan", exams, "--out", catalogue)
+    step("labels", "import", catalogue, exams / "truth.csv")
+    step("labels", "split", catalogue)
+    step("frames", catalogue, "--size", 80, "--frames-per-clip", 6, "--out", store)
+    step("pretrain", store, catalogue, "--config", out / "pretrain.yaml", "--out", encoder)
+    budgets = [word for view in RARE for word in ("--budget", f"{view}={RARE_PATIENTS}")]
+    runs = []
+    for seed in range(seeds):
+        few = out / f"few-labels-{seed}.parquet"
+        step(
+            "labels", "limit", catalogue, *budgets, "--default", COMMON_PATIENTS, "--seed", seed, "--out", few
+        )
+        for method in METHODS:
+            runs.append(out / "runs" / f"{method}-{seed}")
+            words = ["--method", method, "--seed", seed, "--config", out / "train.yaml", "--out", runs[-1]]
+            words += ["--encoder", encoder] if method in FROM_ENCODER else []
+            step("train", store, few, *words)
+    step("evaluate", *runs, "--store", store, "--out", out / "report")
+    step("bundle", out / "runs" / "fine-tune-0", "--report", out / "report", "--out", out / "bundle")
+    step("predict", real_clip(), "--bundle", out / "bundle", "--out", out / "answers.json")
+    return {
+        "report": str(out / "report" / "report.html"),
+        "bundle": str(out / "bundle"),
+        "figures": json.loads((out / "report" / "metrics.json").read_text(encoding="utf-8")),
+        "real_clip": json.loads((out / "answers.json").read_text(encoding="utf-8"))[0],
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+def real_clip() -> Path:
+    """The real 30-frame echo cine that comes with pydicom."""
+    from pydicom import examples
+
+    return Path(os.fspath(examples.get_path("ybr_color")))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("apical-demo"),
+    patients: Annotated[int, typer.Option(min=12, help="Synthetic patients.")] = 60,
+    seeds: Annotated[int, typer.Option(min=1, help="Label draws and training seeds a method.")] = 2,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Do the whole job on synthetic patients, then name the view of a real clip.
+
+    Example: apical demo --out apical-demo
+    """
+    summary = run_demo(out, patients=patients, seeds=seeds, quiet=quiet or json_output)
+    if json_output:
+        print(json.dumps(summary, indent=2))
+    else:
+        print(
+            f"\nDone in {summary['seconds']} s. Look at {summary['report']}; "
+            f"the classifier is in {summary['bundle']}."
+        )
+    return DONE

@@ -1,0 +1,120 @@
+"""Answers: one record a clip, as a table for people and as JSON, CSV or Parquet for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from apical.errors import WrongCall
+from apical.files import replacing, write_atomically
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one file.
+
+    Attributes:
+        number: its place among the inputs, from 1.
+        file: its path as given; may hold identifiers, so it is written only when asked for.
+        clip: the clip's id, or None if the file could not be opened.
+        view: the most probable view; None where there is a problem or the clip is unknown.
+        probability: its calibrated probability.
+        likeliest: the most probable view even if the clip is unknown.
+        views: the conformal set, most probable first.
+        unknown: True if the clip looks like none of the views that were taught.
+        unknown_score: squared Mahalanobis distance; above the bundle's threshold means unknown.
+        contrast_agent: what the file's tags say; None where they do not.
+        mode: ``2d``, ``colour`` …
+        frames_used: numbers of the frames that were looked at.
+        model: version of the bundle.
+        problem: why there is no answer, or None.
+    """
+
+    number: int
+    file: str
+    clip: str | None = None
+    view: str | None = None
+    probability: float | None = None
+    likeliest: str | None = None
+    views: tuple[str, ...] = ()
+    unknown: bool | None = None
+    unknown_score: float | None = None
+    contrast_agent: bool | None = None
+    mode: str | None = None
+    frames_used: tuple[int, ...] = ()
+    model: str = ""
+    problem: str | None = None
+
+
+def records(answers: list[Answer], *, show_paths: bool = False) -> list[dict[str, Any]]:
+    """Plain records; without `show_paths` the files are told apart by number and clip id only."""
+    hidden = set() if show_paths else {"file"}
+    return [{name: value for name, value in asdict(one).items() if name not in hidden} for one in answers]
+
+
+def write_answers(answers: list[Answer], path: Path, *, show_paths: bool = False) -> None:
+    """Write a .json, .csv or .parquet file, atomically.
+
+    Raises:
+        WrongCall: another ending.
+        CannotDo: the file cannot be written.
+    """
+    rows = records(answers, show_paths=show_paths)
+    ending = path.suffix.lower()
+    if ending == ".json":
+        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
+    elif ending == ".parquet":
+        with replacing(path) as temporary:
+            _table(rows).write_parquet(temporary)
+    elif ending == ".csv":
+        flat = _table(rows).with_columns(
+            pl.col("views").list.join(" "),
+            pl.col("frames_used").cast(pl.List(pl.String)).list.join(" "),
+        )
+        with replacing(path) as temporary:
+            flat.write_csv(temporary)
+    else:
+        raise WrongCall(
+            f"answers cannot be written as '{ending}'", "let --out end in .json, .csv or .parquet"
+        )
+
+
+def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    types: dict[str, Any] = {
+        "number": pl.Int32,
+        "file": pl.String,
+        "clip": pl.String,
+        "view": pl.String,
+        "probability": pl.Float64,
+        "likeliest": pl.String,
+        "views": pl.List(pl.String),
+        "unknown": pl.Boolean,
+        "unknown_score": pl.Float64,
+        "contrast_agent": pl.Boolean,
+        "mode": pl.String,
+        "frames_used": pl.List(pl.Int32),
+        "model": pl.String,
+        "problem": pl.String,
+    }
+    names = rows[0].keys() if rows else types.keys()
+    return pl.DataFrame(rows, schema={name: types[name] for name in names})
+
+
+def answer_lines(answers: list[Answer], *, show_paths: bool = False) -> list[str]:
+    """A table to read, a line a file."""
+    lines = [f"{'#':>4}  {'clip':16}  {'view':14}  {'prob.':>5}  one of (90 %)"]
+    for one in answers:
+        name = f"   {one.file}" if show_paths else ""
+        if one.problem is not None:
+            lines.append(f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {one.problem}{name}")
+            continue
+        said = one.view or "unknown"
+        hint = " ".join(one.views) or "no view is credible"
+        if one.unknown:
+            hint = f"looks like none of the views taught (nearest: {one.likeliest})"
+        lines.append(f"{one.number:4}  {one.clip:16}  {said:14}  {one.probability:5.2f}  {hint}{name}")
+    return lines

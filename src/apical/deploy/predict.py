@@ -1,0 +1,93 @@
+"""Files in, answers out, through the same preparation as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from apical.deploy.answers import Answer
+from apical.deploy.bundle import Bundle, open_bundle
+from apical.errors import ClipProblem, WrongCall
+from apical.ingest.clip import open_clip
+from apical.ingest.frames import prepare
+from apical.ingest.scan import candidate_files
+from apical.judge.conformal import prediction_sets
+from apical.learn.backbones import channels_last
+from apical.learn.classifier import classify_clip
+
+ANSWERED_MODES = ("2d",)
+
+
+def predict(
+    files: Sequence[Path], bundle: Path | Bundle, *, progress: Callable[[int, int], None] | None = None
+) -> list[Answer]:
+    """Name the view of each clip.
+
+    Args:
+        files: files, and folders to walk as `scan` does.
+        bundle: a bundle or its folder.
+        progress: called after each file with files done and in all.
+
+    Returns:
+        one answer a file, in order. A file that cannot be used has a `problem`, never an exception.
+
+    Raises:
+        WrongCall: a file does not exist, or there is nothing to answer.
+        CannotDo: the bundle cannot be used.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+    paths: list[Path] = []
+    for place in files:
+        if not place.exists():
+            raise WrongCall(f"there is no file '{place}'", "check the path")
+        paths += candidate_files(place) if place.is_dir() else [place]
+    if not paths:
+        raise WrongCall(
+            "there is no file to answer in what was given", "give files, or a folder that holds some"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    channels_last(opened.classifier).to(device)
+    answers = []
+    for number, path in enumerate(paths, start=1):
+        answers.append(_answer(number, path, opened, device))
+        if progress is not None:
+            progress(number, len(paths))
+    return answers
+
+
+def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> Answer:
+    """The answer for one file; see `Answer` for the meaning of its fields."""
+    blank = Answer(number, str(path), model=bundle.model_version)
+    clip_id, mode, contrast_agent = None, None, None
+    try:
+        clip = open_clip(path)
+        clip_id, contrast_agent = clip.facts.clip, clip.facts.contrast_agent
+        prepared = prepare(clip, bundle.frames)
+        mode = prepared.mode
+    except ClipProblem as problem:
+        return Answer(**{**blank.__dict__, "clip": clip_id, "problem": str(problem)})
+    said = classify_clip(bundle.classifier, prepared.frames, bundle.input_size, device)
+    probability = bundle.probabilities(said.log_probabilities)
+    order = probability[0].argsort()[::-1]
+    names = np.array(bundle.vocabulary.names)
+    credible = prediction_sets(probability, bundle.facts["conformal"]["threshold"])[0]
+    score = float(bundle.unknown.score(said.features)[0])
+    unknown = score > bundle.unknown.threshold
+    return Answer(
+        number=number,
+        file=str(path),
+        clip=clip_id,
+        view=None if unknown else str(names[order[0]]),
+        probability=float(probability[0, order[0]]),
+        likeliest=str(names[order[0]]),
+        views=tuple(str(name) for name in names[order][credible[order]]),
+        unknown=unknown,
+        unknown_score=score,
+        contrast_agent=contrast_agent,
+        mode=mode,
+        frames_used=tuple(int(n) for n in prepared.numbers),
+        model=bundle.model_version,
+    )

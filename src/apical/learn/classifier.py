@@ -1,0 +1,121 @@
+"""A classifier of clips: an encoder, a linear layer, and what it says of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from apical.config import EncoderSettings
+from apical.learn.augment import plain
+from apical.learn.backbones import Encoder
+from apical.learn.clips import Clips
+
+FRAMES_AT_ONCE = 256
+
+
+class Classifier(nn.Module):
+    """Crops, (n, 1, s, s) float, → features (n, d) and logits (n, k).
+
+    Views that no training clip showed are never answered: their logits are -1e4.
+
+    Args:
+        encoder: the backbone.
+        views: k, the size of the vocabulary.
+    """
+
+    taught: Tensor
+
+    def __init__(self, encoder: Encoder, views: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.features, views)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.register_buffer("taught", torch.ones(views, dtype=torch.bool))
+
+    @classmethod
+    def empty(cls, settings: EncoderSettings, views: int) -> Classifier:
+        """One to fill with saved weights."""
+        return cls(Encoder(settings), views)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Logits (n, k) of features (n, d)."""
+        scores: Tensor = self.head(features)
+        return scores.masked_fill(~self.taught, -1e4)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits."""
+        features = self.encoder(crops)
+        return features, self.logits(features)
+
+
+@dataclass(frozen=True)
+class ClipOutputs:
+    """What a classifier says of n clips.
+
+    Attributes:
+        log_probabilities: (n, k) float32, the frames' log-probabilities averaged, then normalised.
+        features: (n, d) float32, the frames' features averaged.
+    """
+
+    log_probabilities: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+@torch.inference_mode()
+def classify_frames(
+    classifier: Classifier, frames: NDArray[np.uint8], input_size: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Features (F, d) and logits (F, k) of stored frames (F, s, s) uint8, in evaluation mode."""
+    classifier.eval()
+    features, logits = [], []
+    for start in range(0, len(frames), FRAMES_AT_ONCE):
+        part = torch.from_numpy(np.ascontiguousarray(frames[start : start + FRAMES_AT_ONCE])).to(device)
+        crops = plain(part, input_size).to(memory_format=torch.channels_last)
+        of_features, of_logits = classifier(crops)
+        features.append(of_features.float().cpu())
+        logits.append(of_logits.float().cpu())
+    return torch.cat(features), torch.cat(logits)
+
+
+def classify_clip(
+    classifier: Classifier, frames: NDArray[np.uint8], input_size: int, device: torch.device
+) -> ClipOutputs:
+    """One clip's frames, (F, s, s) uint8 → `ClipOutputs` of n = 1."""
+    features, logits = classify_frames(classifier, frames, input_size, device)
+    return _pool(features, logits)
+
+
+def classify_clips(
+    classifier: Classifier, clips: Clips, input_size: int, device: torch.device
+) -> ClipOutputs:
+    """`ClipOutputs` of every clip, in order. Reads a block of clips at a time."""
+    pooled = []
+    for block in _blocks(clips.count):
+        rows = [
+            np.arange(first, first + count)
+            for first, count in zip(clips.first[block], clips.count[block], strict=True)
+        ]
+        features, logits = classify_frames(classifier, clips.frames[np.concatenate(rows)], input_size, device)
+        sizes = clips.count[block].tolist()
+        pooled += [_pool(*parts) for parts in zip(features.split(sizes), logits.split(sizes), strict=True)]
+    return ClipOutputs(
+        np.concatenate([one.log_probabilities for one in pooled]),
+        np.concatenate([one.features for one in pooled]),
+    )
+
+
+def _pool(features: Tensor, logits: Tensor) -> ClipOutputs:
+    mean = logits.log_softmax(dim=1).mean(dim=0, keepdim=True)
+    return ClipOutputs(mean.log_softmax(dim=1).numpy(), features.mean(dim=0, keepdim=True).numpy())
+
+
+def _blocks(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Runs of clips with about `FRAMES_AT_ONCE` frames together."""
+    number = np.cumsum(count) // FRAMES_AT_ONCE
+    yield from np.split(np.arange(len(count)), np.flatnonzero(np.diff(number)) + 1)

@@ -1,0 +1,96 @@
+"""The clips of a frame store with what the catalogue knows of them, as arrays for training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from apical.catalogue import read_catalogue
+from apical.errors import CannotDo, WrongCall
+from apical.ingest.frames import FrameStore
+from apical.views import Vocabulary
+
+
+@dataclass(frozen=True)
+class Clips:
+    """n clips whose frames stand one after another in a frame store.
+
+    Attributes:
+        frames: all stored frames, (N, s, s) uint8, memory-mapped.
+        first: (n,) int64, row of each clip's first frame.
+        count: (n,) int64, its number of frames.
+        clip: (n,) its id.
+        patient: (n,) the pseudonym.
+        split: (n,) train, validation, test, or "".
+        label: (n,) int64, index into the vocabulary, or -1.
+    """
+
+    frames: NDArray[np.uint8]
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    clip: NDArray[np.str_]
+    patient: NDArray[np.str_]
+    split: NDArray[np.str_]
+    label: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    @property
+    def patient_code(self) -> NDArray[np.int64]:
+        """(n,) int64, equal for clips of one patient."""
+        return np.unique(self.patient, return_inverse=True)[1].astype(np.int64)
+
+    def select(self, chosen: NDArray[np.bool_]) -> Clips:
+        """The chosen clips; the frames are shared, not copied."""
+        names = ("first", "count", "clip", "patient", "split", "label")
+        return Clips(self.frames, *(getattr(self, name)[chosen] for name in names))
+
+    def in_split(self, *splits: str) -> Clips:
+        """The clips of these splits ("" for clips without one)."""
+        return self.select(np.isin(self.split, splits))
+
+    def labelled(self) -> Clips:
+        """The clips with a label."""
+        return self.select(self.label >= 0)
+
+
+def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
+    """Join a frame store with a catalogue.
+
+    Raises:
+        CannotDo: either cannot be read, or they have no clip in common.
+        WrongCall: the catalogue has a label that the vocabulary does not know.
+    """
+    frames = FrameStore.open(store)
+    table = read_catalogue(catalogue)
+    spans = frames.index.group_by("clip").agg(
+        pl.col("row").min().alias("first"), pl.len().cast(pl.Int64).alias("count")
+    )
+    known = table.join(spans, on="clip").sort("first")
+    if known.is_empty():
+        raise CannotDo(
+            "the frame store and the catalogue have no clip in common",
+            "build the frames from this catalogue with 'apical frames'",
+        )
+    position = {name: index for index, name in enumerate(vocabulary.names)}
+    odd = set(known["view"].drop_nulls().unique()) - set(position)
+    if odd:
+        raise WrongCall(
+            f"the catalogue is labelled with views the vocabulary lacks: {', '.join(sorted(odd))}",
+            "give the vocabulary they come from with --views",
+        )
+    label = [position.get(view, -1) for view in known["view"]]
+    return Clips(
+        frames=frames.frames,
+        first=known["first"].cast(pl.Int64).to_numpy(),
+        count=known["count"].to_numpy(),
+        clip=known["clip"].to_numpy().astype(np.str_),
+        patient=known["patient"].to_numpy().astype(np.str_),
+        split=known["split"].fill_null("").to_numpy().astype(np.str_),
+        label=np.array(label, dtype=np.int64),
+    )

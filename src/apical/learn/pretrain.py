@@ -1,0 +1,213 @@
+"""Contrastive pre-training: clips without labels in, an encoder out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning_fabric
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from apical.config import PretrainSettings
+from apical.errors import CannotDo
+from apical.learn.augment import augment
+from apical.learn.backbones import Encoder, channels_last, projection_head
+from apical.learn.batches import exam_batches, two_frames
+from apical.learn.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from apical.learn.clips import Clips, load_clips
+from apical.learn.losses import contrastive_objective
+from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
+from apical.learn.relations import Members
+from apical.learn.run import RunFolder
+from apical.views import Vocabulary, standard_vocabulary
+
+PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
+
+
+def pretrain(
+    store: Path,
+    catalogue: Path,
+    out: Path,
+    settings: PretrainSettings = PretrainSettings(),
+    *,
+    vocabulary: Vocabulary | None = None,
+    resume: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Learn an encoder from the training clips of a frame store.
+
+    Clips of validation and test patients are never used. Labels are used only by the relations
+    that name views. Interrupted at any point, the same call with `resume` gives the weights that
+    an uninterrupted call gives (on the same machine, without a time budget).
+
+    Args:
+        store: folder of a frame store.
+        catalogue: the catalogue it was built from, with patients, splits and labels.
+        out: the run folder to make.
+        settings: everything else.
+        vocabulary: the views that labels may name; the standard ones by default.
+        resume: go on from the folder's last checkpoint.
+        progress: called after each step with the steps done and in all (an estimate).
+
+    Returns:
+        `out`, which then holds ``encoder.safetensors``.
+
+    Raises:
+        CannotDo: too few clips or patients, unreadable inputs, a full disk, or a loss that is not
+            finite; what was saved before stays.
+    """
+    clips = load_clips(store, catalogue, vocabulary or standard_vocabulary()).in_split("train", "")
+    if len(clips) < 2:
+        raise CannotDo(
+            "there are fewer than two clips to pre-train on", "scan more files, or check the splits"
+        )
+    if settings.relation == "same-view" and not (clips.label >= 0).any():
+        raise CannotDo("the relation 'same-view' needs labels and there are none", "use --relation same-clip")
+    run = RunFolder(out)
+    run.start({"kind": "pretrain", **settings.model_dump(mode="json")}, resume=resume)
+    if run.encoder.exists():
+        return out
+    loop = _Loop(clips, run, settings)
+    if resume and run.checkpoint.exists():
+        loop.restore(load_checkpoint(run.checkpoint))
+    loop.run_to_the_end(progress or (lambda done, total: None))
+    return out
+
+
+class _Loop:
+    """The state of a pre-training run and what one step does to it."""
+
+    def __init__(self, clips: Clips, run: RunFolder, settings: PretrainSettings) -> None:
+        self.clips, self.run, self.settings = clips, run, settings
+        self.fabric = lightning_fabric.Fabric(
+            accelerator=settings.accelerator, devices=1, precision=PRECISION[settings.precision]
+        )
+        torch.manual_seed(settings.seed)
+        self.encoder = Encoder(settings.encoder)
+        head = projection_head(self.encoder.features, settings.projection_width)
+        network = channels_last(nn.Sequential(self.encoder, head))
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(network, settings.weight_decay), lr=settings.learning_rate
+        )
+        self.network, self.wrapped_optimizer = self.fabric.setup(network, self.optimizer)
+        self.raw_network = network
+        self.epoch = self.batch = self.step = 0
+        self.seconds = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs. Randomness is a function of seed and step, so it has no state."""
+        return {
+            "network": self.raw_network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.raw_network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+        self.seconds = state["seconds"]
+        self.run.forget_metrics_after(self.step)
+
+    def run_to_the_end(self, progress: Callable[[int, int], None]) -> None:
+        settings = self.settings
+        budget = settings.max_minutes * 60 if settings.max_minutes else np.inf
+        began = time.monotonic() - self.seconds
+        saved = time.monotonic()
+        self.network.train()
+        while self.epoch < settings.epochs and self.seconds < budget:
+            batches = self.batches_of(self.epoch)
+            while self.batch < len(batches) and self.seconds < budget:
+                share = (self.epoch + self.batch / len(batches)) / settings.epochs
+                figures = self.one_step(batches[self.batch], max(share, self.seconds / budget))
+                self.batch += 1
+                self.step += 1
+                self.seconds = time.monotonic() - began
+                self.run.log(step=self.step, epoch=self.epoch, seconds=round(self.seconds, 3), **figures)
+                if time.monotonic() - saved > settings.checkpoint_minutes * 60:
+                    save_checkpoint(self.run.checkpoint, self.state())
+                    saved = time.monotonic()
+                done = max((self.epoch + self.batch / len(batches)) / settings.epochs, self.seconds / budget)
+                progress(self.step, round(self.step / min(done, 1.0)))
+            self.epoch, self.batch = self.epoch + 1, 0
+        save_weights(self.run.encoder, self.encoder)
+        self.run.checkpoint.unlink(missing_ok=True)
+
+    def batches_of(self, epoch: int) -> list[NDArray[np.int64]]:
+        generator = np.random.default_rng([self.settings.seed, epoch])
+        return exam_batches(self.clips.patient_code, self.settings.batch_clips, generator)
+
+    def one_step(self, chosen: NDArray[np.int64], share: float) -> dict[str, float]:
+        """Two crops of each chosen clip, one gradient step; returns the figures to log."""
+        settings, clips = self.settings, self.clips
+        rate = settings.learning_rate * warmup_cosine(share, settings.warmup_share)
+        set_rate(self.optimizer.param_groups, rate)
+        generator = np.random.default_rng([settings.seed, self.step, 1])
+        one, other = two_frames(
+            clips.first[chosen],
+            clips.count[chosen],
+            distinct=settings.relation != "same-frame",
+            generator=generator,
+        )
+        rows = np.concatenate([one, other])
+        members = self.members(np.tile(chosen, 2), rows)
+        crops = self.crops(rows)
+        embeddings = self.network(crops)
+        loss = contrastive_objective(
+            embeddings,
+            members,
+            relation=settings.relation,
+            same_patient_share=settings.same_patient_share,
+            temperature=settings.temperature,
+        )
+        if not torch.isfinite(loss):
+            raise CannotDo(
+                f"the loss is not finite at step {self.step}",
+                "lower the learning rate or use --precision 32; go on from the last checkpoint with --resume",
+            )
+        self.wrapped_optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.wrapped_optimizer.step()
+        spread = nn.functional.normalize(embeddings.detach().float(), dim=1).std(dim=0).mean()
+        collapse = (
+            float(spread) * embeddings.shape[1] ** 0.5
+        )  # 1 for directions spread evenly, 0 for one point
+        return {"loss": float(loss), "learning_rate": rate, "spread": round(collapse, 4)}
+
+    def crops(self, rows: NDArray[np.int64]) -> Tensor:
+        frames = torch.from_numpy(self.clips.frames[rows]).to(self.fabric.device)
+        generator = torch.Generator(self.fabric.device).manual_seed(
+            self.settings.seed * 1_000_003 + self.step
+        )
+        crops = augment(frames, self.settings.input_size, self.settings.augment, generator)
+        return crops.to(memory_format=torch.channels_last)
+
+    def members(self, clips: NDArray[np.int64], rows: NDArray[np.int64]) -> Members:
+        columns = (rows, clips, self.clips.patient_code[clips], self.clips.label[clips])
+        return Members(*(torch.from_numpy(column).to(self.fabric.device) for column in columns))
+
+
+def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
+    """The encoder of a finished pre-training run.
+
+    Raises:
+        CannotDo: the folder is no such run, or it is not finished.
+    """
+    folder = RunFolder(run)
+    values = folder.settings()
+    if values.pop("kind", None) != "pretrain":
+        raise CannotDo(f"'{run.name}' is not a pre-training run", "give a folder that 'apical pretrain' made")
+    if not folder.encoder.exists():
+        raise CannotDo(f"the run '{run.name}' is not finished", "go on with it: apical pretrain --resume")
+    settings = PretrainSettings.model_validate(values)
+    encoder = Encoder(settings.encoder)
+    load_weights(folder.encoder, encoder)
+    return encoder, settings

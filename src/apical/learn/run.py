@@ -1,0 +1,132 @@
+"""A run: one folder that says what was done, with what, and how it went."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from apical.errors import CannotDo
+from apical.files import cannot_write, write_atomically
+
+
+class RunFolder:
+    """Paths and small files of a run.
+
+    ``settings.json`` and ``environment.json`` are written first, ``metrics.jsonl`` grows a line
+    a step, the weights come last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        self.encoder = path / "encoder.safetensors"
+        self.classifier = path / "classifier.safetensors"
+        self.predictions = path / "predictions.parquet"
+
+    def start(self, settings: dict[str, Any], *, resume: bool = False) -> None:
+        """Claim the folder.
+
+        Raises:
+            CannotDo: it holds another run, or, with `resume`, a run with other settings.
+        """
+        existing = self.path / "settings.json"
+        if existing.exists():
+            if not resume:
+                raise CannotDo(
+                    f"'{self.path.name}' already holds a run",
+                    "choose another --out, or go on with it by --resume",
+                )
+            before = self.settings()
+            differ = sorted(
+                name for name in {*before, *settings} if before.get(name) != _as_read(settings.get(name))
+            )
+            if differ:
+                raise CannotDo(
+                    f"'{self.path.name}' was started with other settings ({', '.join(differ)})",
+                    "resume with the same settings, or choose another --out",
+                )
+            return
+        self.write_json("settings.json", settings)
+        self.write_json("environment.json", environment())
+
+    def settings(self) -> dict[str, Any]:
+        """The resolved settings.
+
+        Raises:
+            CannotDo: the folder is not a run.
+        """
+        return self.read_json("settings.json")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read one of the run's small files; raises CannotDo where it is missing or damaged."""
+        try:
+            content: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CannotDo(
+                f"'{self.path.name}' is not a run folder ({name}: {type(error).__name__})",
+                "give a folder that 'apical pretrain' or 'apical train' made",
+            ) from error
+        return content
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write one of the run's small files atomically."""
+        write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+    def log(self, **values: float | int) -> None:
+        """Append a line to ``metrics.jsonl``."""
+        try:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        except OSError as error:
+            raise cannot_write(self.path / "metrics.jsonl", error) from error
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop logged steps that a resumed run will do again."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+            write_atomically(path, "".join(kept).encode())
+
+
+def _as_read(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+def environment() -> dict[str, Any]:
+    """What a reader needs to repeat a run: versions, machine and git state, without host or user names."""
+    packages = ("apical", "torch", "numpy", "lightning-fabric", "opencv-python-headless", "pydicom")
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: version(name) for name in packages},
+    }
+    facts["git"] = git_state(Path(__file__))
+    return facts
+
+
+def git_state(file: Path) -> dict[str, Any] | None:
+    """Commit and number of changed files of the checkout that tracks `file`; None where none does."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=file.parent, capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+
+    try:
+        git("ls-files", "--error-unmatch", file.name)
+        return {
+            "commit": git("rev-parse", "HEAD").strip(),
+            "changed_files": len(git("status", "--porcelain").splitlines()),
+        }
+    except (OSError, subprocess.SubprocessError):
+        return None
