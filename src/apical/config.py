@@ -145,8 +145,8 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            values = dict(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError) as error:
             raise WrongCall(
                 f"the settings file '{path.name}' cannot be read ({type(error).__name__})",
                 "give a YAML file of 'name: value' lines",
