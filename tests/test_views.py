@@ -105,7 +105,8 @@ def test_a_users_own_vocabulary(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "views: 3", "views: [a, b]", "views: [{name: a}]", "- name: x", "{", "views: [{name: a, x: 1}, {name: b}]",
+    ["", "views: 3", "views: [a, b]", "views: [{name: a}]", "- name: x", "{",
+     "views: [{name: a, x: 1}, {name: b}]",
      "views: [{name: a, aliases: [z]}, {name: b, aliases: [Z]}]", "views: [{title: a}, {title: b}]"],
 )  # fmt: skip
 def test_a_bad_vocabulary_is_one_clear_error(tmp_path, text):

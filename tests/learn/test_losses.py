@@ -130,7 +130,7 @@ def test_without_any_positive_the_loss_is_zero_and_differentiable(n):
     nothing = torch.zeros(n, n, dtype=torch.bool)
     loss = masked_contrastive(embeddings, nothing, ~nothing, temperature=0.1)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert torch.equal(embeddings.grad, torch.zeros(n, 3))
 
 

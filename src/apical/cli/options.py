@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apical.views import Vocabulary
+from apical.views import Vocabulary, standard_vocabulary
 
 DONE, DONE_WITH_PROBLEMS, WRONG_CALL, COULD_NOT = range(4)
 

@@ -6,7 +6,7 @@ Exit codes: 0 done · 1 done with problems listed · 2 wrong call · 3 could not
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -35,7 +35,6 @@ from apical.config import (
     read_settings,
 )
 from apical.console import Console
-from apical.errors import WrongCall
 
 app = typer.Typer(
     name="apical",
@@ -124,7 +123,7 @@ def scan(
         )
     broken = table.filter(table["problem"].is_not_null())
     usable = table.height - broken.height
-    facts = {
+    facts: dict[str, Any] = {
         "clips": usable,
         "patients": table.filter(table["problem"].is_null())["patient"].n_unique(),
         "modes": dict(table["mode"].drop_nulls().value_counts().sort("mode").iter_rows()),
@@ -270,7 +269,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for report.html and metrics.json.")] = Path("report"),
     store: Annotated[Path | None, typer.Option(help="Frame store, for pictures in the report.")] = None,
     baseline: Annotated[str, typer.Option(help="Method that the others are compared with.")] = "naive",
-    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Whose clips to judge on.")] = "test",
     config: Config = None,
     quiet: Quiet = False,
     json_output: Json = False,
@@ -283,8 +282,6 @@ def evaluate(
 
     console = Console(json_output=json_output, quiet=quiet)
     settings = read_settings(JudgeSettings, config)
-    if split not in ("test", "validation"):
-        raise WrongCall(f"'{split}' cannot be judged", "use --split test or --split validation")
     result = judge(runs, out, settings, store=store, baseline=baseline, split=split)
     console.result(result.facts(), result.lines())
     return DONE
@@ -308,7 +305,8 @@ def bundle(
 
     console = Console(json_output=json_output, quiet=quiet)
     made = make_bundle(run, out, report=report)
-    console.result(made.facts(), made.lines())
+    facts = {"bundle": str(out), "version": made.model_version, "taught": made.facts["taught"]}
+    console.result(facts, [f"bundle {made.model_version} of {len(facts['taught'])} views → {out}"])
     return DONE
 
 

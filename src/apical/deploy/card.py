@@ -77,12 +77,17 @@ def _metrics_text(metrics: dict[str, Any] | None) -> str:
     if metrics is None:
         return "Not judged: no evaluation was given when this bundle was made."
     rows = [
-        f"| {name} | {figure['value']:.3f} | {figure['low']:.3f} to {figure['high']:.3f} |"
+        f"| {name} | {_shown(figure['value'])} | {_shown(figure['low'])} to {_shown(figure['high'])} |"
         for name, figure in metrics["means"].items()
     ]
+    seeds = ", ".join(map(str, metrics["seeds"]))
     head = (
-        f"On {metrics['clips']} labelled clips of {metrics['patients']} {metrics['split']} patients, mean of the "
-        f"seeds {', '.join(map(str, metrics['seeds']))} of this method; intervals over patients:\n\n"
+        f"On {metrics['clips']} labelled clips of {metrics['patients']} {metrics['split']} patients, mean of "
+        f"the seeds {seeds} of this method; intervals over patients:\n\n"
         "| figure | value | 95 % interval |\n|---|---|---|\n"
     )
     return head + "\n".join(rows)
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

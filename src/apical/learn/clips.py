@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apical.catalogue import read_catalogue
+from apical.config import FrameSettings
 from apical.errors import CannotDo, WrongCall
 from apical.ingest.frames import FrameStore
 from apical.views import Vocabulary
@@ -27,6 +28,7 @@ class Clips:
         patient: (n,) the pseudonym.
         split: (n,) train, validation, test, or "".
         label: (n,) int64, index into the vocabulary, or -1.
+        made: how the frames were made.
     """
 
     frames: NDArray[np.uint8]
@@ -36,6 +38,7 @@ class Clips:
     patient: NDArray[np.str_]
     split: NDArray[np.str_]
     label: NDArray[np.int64]
+    made: FrameSettings
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -48,7 +51,7 @@ class Clips:
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
         names = ("first", "count", "clip", "patient", "split", "label")
-        return Clips(self.frames, *(getattr(self, name)[chosen] for name in names))
+        return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def in_split(self, *splits: str) -> Clips:
         """The clips of these splits ("" for clips without one)."""
@@ -93,4 +96,5 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
         patient=known["patient"].to_numpy().astype(np.str_),
         split=known["split"].fill_null("").to_numpy().astype(np.str_),
         label=np.array(label, dtype=np.int64),
+        made=frames.settings,
     )

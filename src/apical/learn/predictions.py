@@ -80,7 +80,7 @@ class Predictions:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(n,) int64: the most probable view of each clip."""
-        return self.log_probabilities.argmax(axis=1)
+        return np.asarray(self.log_probabilities.argmax(axis=1))
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Predictions:
         """The clips given by a mask (n,) or by row numbers, in their order."""

@@ -180,7 +180,7 @@ class _Loop:
         collapse = (
             float(spread) * embeddings.shape[1] ** 0.5
         )  # 1 for directions spread evenly, 0 for one point
-        return {"loss": float(loss), "learning_rate": rate, "spread": round(collapse, 4)}
+        return {"loss": loss.item(), "learning_rate": rate, "spread": round(collapse, 4)}
 
     def crops(self, rows: NDArray[np.int64]) -> Tensor:
         frames = torch.from_numpy(self.clips.frames[rows]).to(self.fabric.device)

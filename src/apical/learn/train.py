@@ -64,12 +64,13 @@ def train(
         CannotDo: no labels, one view only, unreadable inputs, or a full disk.
     """
     if (encoder is None) == (settings.method in NEEDS_ENCODER):
-        needs = "needs" if settings.method in NEEDS_ENCODER else "takes no"
+        if encoder is None:
+            raise WrongCall(
+                f"the method '{settings.method}' needs a pre-trained encoder", "give one with --encoder"
+            )
         raise WrongCall(
-            f"the method '{settings.method}' {needs} pre-trained encoder",
-            "give one with --encoder"
-            if needs == "needs"
-            else "leave out --encoder, or use --method fine-tune",
+            f"the method '{settings.method}' takes no pre-trained encoder",
+            "leave out --encoder, or use --method fine-tune",
         )
     vocabulary = vocabulary or standard_vocabulary()
     clips = load_clips(store, catalogue, vocabulary)
@@ -81,18 +82,24 @@ def train(
             f"{found} is labelled among the training patients",
             "import labels ('apical labels import') and give splits ('apical labels split')",
         )
-    run = RunFolder(out)
-    run.start({"kind": "train", "views": vocabulary.to_records(), **settings.model_dump(mode="json")})
-    run.write_json("budget.json", label_budget(teaching, vocabulary))
-    torch.manual_seed(settings.seed)
+    backbone = None
     if encoder is not None:
         backbone, pretrained = load_encoder(encoder)
         settings = settings.model_copy(
             update={"encoder": pretrained.encoder, "input_size": pretrained.input_size}
         )
-        run.write_json("settings.json", run.settings() | settings.model_dump(mode="json"))
-    else:
-        backbone = Encoder(settings.encoder)
+    run = RunFolder(out)
+    run.start(
+        {
+            "kind": "train",
+            "views": vocabulary.to_records(),
+            "frames": clips.made.model_dump(),
+            **settings.model_dump(mode="json"),
+        }
+    )
+    run.write_json("budget.json", label_budget(teaching, vocabulary))
+    torch.manual_seed(settings.seed)
+    backbone = backbone or Encoder(settings.encoder)
     classifier = Classifier(backbone, len(vocabulary))
     classifier.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
     fabric = lightning_fabric.Fabric(accelerator=settings.accelerator, devices=1)
@@ -130,6 +137,7 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
     if values.pop("kind", None) != "train":
         raise CannotDo(f"'{run.name}' is not a training run", "give a folder that 'apical train' made")
     vocabulary = Vocabulary.from_records(values.pop("views"))
+    values.pop("frames")
     settings = TrainSettings.model_validate(values)
     classifier = Classifier.empty(settings.encoder, len(vocabulary))
     load_weights(folder.classifier, classifier)
@@ -179,7 +187,7 @@ def fit(
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
-        figures = {"loss": float(loss.detach()), "learning_rate": rate}
+        figures = {"loss": loss.item(), "learning_rate": rate}
         if len(validation) and step % max(1, settings.steps // CHECKS) == 0:
             figures["validation_macro_f1"] = macro_f1(classifier, validation, settings, fabric.device)
         run.log(step=step, seconds=round(time.monotonic() - began, 3), **figures)

@@ -1,0 +1,1 @@
+"""Judging: figures with intervals over patients, calibration, unknowns, and the report."""

@@ -1,0 +1,97 @@
+"""Which clips to show, and their thumbnails."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from apical.ingest.frames import FrameStore
+from apical.learn.predictions import Predictions
+
+Thumbnails = Callable[[str], NDArray[np.uint8] | None]
+"""From a clip id to a grey picture (S, S) uint8, or to None where there is none."""
+
+_SIDE = 160  # pixels; larger pictures are made smaller
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip on the contact sheet.
+
+    Attributes:
+        image: a PNG as a data URI, or None.
+        named: the view the classifier named.
+        true: the view of the label.
+        probability: of the named view, 0 … 1.
+        clip: the first characters of its id.
+    """
+
+    image: str | None
+    named: str
+    true: str
+    probability: float
+    clip: str
+
+
+def store_thumbnails(folder: Path) -> Thumbnails:
+    """The middle stored frame of each clip.
+
+    Raises:
+        CannotDo: the frame store cannot be read.
+    """
+    store = FrameStore.open(folder)
+    rows = dict(store.index.sort("frame").group_by("clip", maintain_order=True).agg("row").iter_rows())
+
+    def thumbnail(clip: str) -> NDArray[np.uint8] | None:
+        of_clip = rows.get(clip)
+        return store.frames[of_clip[len(of_clip) // 2]] if of_clip else None
+
+    return thumbnail
+
+
+def surest_wrong(judged: Predictions, thumbnails: Thumbnails, most: int = 12) -> list[Shown]:
+    """The wrongly named clips, the most probable first."""
+    return [
+        _show(judged, row, thumbnails) for row in _surest(judged, judged.predicted != judged.label)[:most]
+    ]
+
+
+def surest_right(judged: Predictions, thumbnails: Thumbnails) -> list[Shown]:
+    """The most probable rightly named clip of each view, in the order of the views."""
+    rows = _surest(judged, judged.predicted == judged.label)
+    _, first = np.unique(judged.label[rows], return_index=True)
+    return [_show(judged, row, thumbnails) for row in rows[first]]
+
+
+def _surest(judged: Predictions, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+    rows = np.flatnonzero(chosen)
+    return rows[np.argsort(-judged.log_probabilities[rows].max(1), kind="stable")]
+
+
+def _show(judged: Predictions, row: np.intp, thumbnails: Thumbnails) -> Shown:
+    clip = str(judged.clip[row])
+    return Shown(
+        image=_png(thumbnails(clip)),
+        named=judged.views[judged.predicted[row]],
+        true=judged.views[judged.label[row]],
+        probability=float(np.exp(judged.log_probabilities[row].max())),
+        clip=clip[:8],
+    )
+
+
+def _png(picture: NDArray[np.uint8] | None) -> str | None:
+    if picture is None:
+        return None
+    scale = _SIDE / max(picture.shape[:2])
+    if scale < 1:
+        picture = np.asarray(
+            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    encoded = cv2.imencode(".png", picture)[1]
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

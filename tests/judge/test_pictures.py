@@ -1,0 +1,51 @@
+"""The contact sheet shows the surest clips first, with what was said of them."""
+
+import base64
+
+import cv2
+import numpy as np
+
+from apical.judge.pictures import surest_right, surest_wrong
+from apical.judge.runs import labelled
+from fake_runs import VIEWS, fake_predictions
+
+JUDGED = labelled(fake_predictions(), "test")
+
+
+def no_picture(clip):
+    return None
+
+
+def test_wrong_clips_are_the_surest_and_in_order():
+    shown = surest_wrong(JUDGED, no_picture, most=5)
+    wrong = JUDGED.predicted != JUDGED.label
+    expected = np.sort(np.exp(JUDGED.log_probabilities[wrong].max(1)))[::-1][:5]
+    np.testing.assert_allclose([clip.probability for clip in shown], expected)
+    assert all(clip.named != clip.true and clip.image is None for clip in shown)
+
+
+def test_right_clips_are_the_surest_of_each_view():
+    shown = surest_right(JUDGED, no_picture)
+    assert [clip.true for clip in shown] == [clip.named for clip in shown] == list(VIEWS)
+    is_plax = (JUDGED.label == 0) & (JUDGED.predicted == 0)
+    assert shown[0].probability == np.exp(JUDGED.log_probabilities[is_plax].max())
+
+
+def test_only_shown_clips_are_fetched_and_large_pictures_are_made_smaller():
+    fetched = []
+
+    def picture(clip):
+        fetched.append(clip)
+        return np.full((400, 300), 7, np.uint8)
+
+    (shown,) = surest_wrong(JUDGED, picture, most=1)
+    assert len(fetched) == 1
+    png = base64.b64decode(shown.image.removeprefix("data:image/png;base64,"))
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.shape == (160, 120)
+    assert (decoded == 7).all()
+
+
+def test_no_wrong_clip():
+    right = JUDGED.select(JUDGED.predicted == JUDGED.label)
+    assert surest_wrong(right, no_picture) == []

@@ -1,0 +1,157 @@
+"""Classifiers: each method learns, corrections are what the papers say, bad calls give one line."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
+
+from apical.catalogue import limit_labels, read_catalogue, write_catalogue
+from apical.errors import CannotDo, WrongCall
+from apical.learn.imbalance import adjusted, log_prior
+from apical.learn.predictions import Predictions
+from apical.learn.probe import fit_linear
+from apical.learn.train import load_classifier, train
+
+
+def start(exams, out, settings, catalogue=None, **options):
+    return train(exams / "frames", catalogue or exams / "catalogue.parquet", out, settings, **options)
+
+
+@pytest.mark.parametrize("method", ["naive", "logit-adjusted", "probe", "fine-tune"])
+def test_each_method_learns_the_views(exams, tmp_path, training, encoder, method):
+    pretrained = encoder if method in ("probe", "fine-tune") else None
+    run = start(exams, tmp_path / "run", training(method, steps=80), encoder=pretrained)
+    said = Predictions.load(run / "predictions.parquet")
+    judged = (said.split == "test") & (said.label >= 0)
+    right = said.log_probabilities[judged].argmax(axis=1) == said.label[judged]
+    assert right.mean() > 0.8  # chance is 0.33; 12 test clips
+    assert (said.method, said.seed, len(said)) == (method, 0, 60)
+    budget = json.loads((run / "budget.json").read_text())
+    assert budget["A4C"] == 12
+    assert budget["IVC"] == 0
+
+
+def test_the_saved_classifier_gives_the_saved_predictions(exams, tmp_path, training):
+    from apical.learn.classifier import classify_clips
+    from apical.learn.clips import load_clips
+
+    run = start(exams, tmp_path / "run", training("naive", steps=10))
+    classifier, settings, vocabulary = load_classifier(run)
+    clips = load_clips(exams / "frames", exams / "catalogue.parquet", vocabulary)
+    again = classify_clips(classifier, clips, settings.input_size, torch.device("cpu"))
+    said = Predictions.load(run / "predictions.parquet")
+    np.testing.assert_allclose(again.log_probabilities, said.log_probabilities, atol=1e-5)
+    np.testing.assert_allclose(again.features, said.features, atol=1e-5)
+
+
+def test_same_seed_same_predictions(exams, tmp_path, training):
+    one, other = (
+        Predictions.load(start(exams, tmp_path / n, training("naive", steps=5)) / "predictions.parquet")
+        for n in "ab"
+    )
+    np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
+
+
+def test_views_that_were_not_taught_are_never_answered(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet")
+    bare = (pl.col("split") == "train") & (pl.col("view") == "A2C")
+    write_catalogue(
+        table.with_columns(view=pl.when(bare).then(None).otherwise(pl.col("view"))), tmp_path / "c.parquet"
+    )
+    run = start(exams, tmp_path / "run", training("naive", steps=5), tmp_path / "c.parquet")
+    said = Predictions.load(run / "predictions.parquet")
+    taught = {said.views[k] for k in np.unique(said.log_probabilities.argmax(axis=1))}
+    assert taught <= {"PLAX", "A4C"}
+    assert np.isfinite(said.log_probabilities).all()
+
+
+def test_test_labels_do_not_teach(exams, tmp_path, training):
+    """Test and validation labels scrambled, the answers are the same."""
+    table = read_catalogue(exams / "catalogue.parquet")
+    wrong = pl.when(pl.col("split") == "train").then(pl.col("view")).otherwise(pl.lit("PLAX"))
+    write_catalogue(table.with_columns(view=wrong), tmp_path / "wrong.parquet")
+    runs = [
+        start(exams, tmp_path / "a", training("naive", steps=5)),
+        start(exams, tmp_path / "b", training("naive", steps=5), tmp_path / "wrong.parquet"),
+    ]
+    one, other = (Predictions.load(run / "predictions.parquet") for run in runs)
+    np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
+
+
+def test_logit_adjustment_is_balanced_softmax():
+    """Ren et al. 2020, eq. 3, written out: exp(z) weighted by the class counts."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    label = np.array([0, 0, 0, 1, 1, 2])
+    count = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
+    weighted = logits.exp() * count
+    expected = -(weighted / weighted.sum(1, keepdim=True)).log()[range(6), label].mean()
+    ours = F.cross_entropy(adjusted(logits, log_prior(label, 3).double(), 1.0), torch.from_numpy(label))
+    assert float(ours) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_prior_of_a_view_without_labels_is_finite():
+    assert log_prior(np.array([0, 0, 2]), 4).isfinite().all()
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
+def test_the_probe_equals_scikit_learn(penalty):
+    """sklearn minimises sum of losses + |W|²/(2C): C = 1 / (2 n penalty) is the same problem."""
+    generator = np.random.default_rng(0)
+    label = generator.integers(3, size=90)
+    features = generator.normal(size=(90, 4)) + label[:, None] * [1, -1, 0, 0.5]
+    weight, bias = fit_linear(
+        torch.from_numpy(features),
+        torch.from_numpy(label),
+        torch.zeros(3, dtype=torch.float64),
+        torch.ones(3, dtype=torch.bool),
+        penalty,
+    )
+    oracle = LogisticRegression(C=1 / (2 * 90 * penalty), tol=1e-10, max_iter=5000).fit(features, label)
+    ours = (torch.from_numpy(features) @ weight.T + bias).softmax(1).numpy()
+    np.testing.assert_allclose(ours, oracle.predict_proba(features), atol=1e-4)
+
+
+def test_an_encoder_is_needed_or_refused(exams, tmp_path, training, encoder):
+    with pytest.raises(WrongCall, match="'probe' needs a pre-trained encoder"):
+        start(exams, tmp_path / "run", training("probe"))
+    with pytest.raises(WrongCall, match="'naive' takes no pre-trained encoder"):
+        start(exams, tmp_path / "run", training("naive"), encoder=encoder)
+
+
+def test_no_labels_and_one_view_only(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet")
+    write_catalogue(table.with_columns(view=pl.lit(None, pl.String)), tmp_path / "none.parquet")
+    with pytest.raises(CannotDo, match="no clip is labelled among the training patients"):
+        start(exams, tmp_path / "run", training("naive"), tmp_path / "none.parquet")
+    one = pl.when(pl.col("view") == "A4C").then(pl.col("view"))
+    write_catalogue(table.with_columns(view=one), tmp_path / "one.parquet")
+    with pytest.raises(CannotDo, match="only A4C is labelled"):
+        start(exams, tmp_path / "run", training("naive"), tmp_path / "one.parquet")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_outside_the_vocabulary(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet").with_columns(view=pl.lit("lung"))
+    write_catalogue(table, tmp_path / "odd.parquet")
+    with pytest.raises(WrongCall, match="views the vocabulary lacks: lung"):
+        start(exams, tmp_path / "run", training("naive"), tmp_path / "odd.parquet")
+
+
+def test_a_store_of_other_clips(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet").with_columns(clip=pl.col("clip") + "x")
+    write_catalogue(table, tmp_path / "other.parquet")
+    with pytest.raises(CannotDo, match="no clip in common"):
+        start(exams, tmp_path / "run", training("naive"), tmp_path / "other.parquet")
+
+
+def test_the_label_budget_counts_patients(exams, tmp_path, training):
+    table = limit_labels(read_catalogue(exams / "catalogue.parquet"), {"A2C": 2}, default=5)
+    write_catalogue(table, tmp_path / "few.parquet")
+    run = start(exams, tmp_path / "run", training("logit-adjusted", steps=3), tmp_path / "few.parquet")
+    budget = json.loads((run / "budget.json").read_text())
+    assert (budget["A2C"], budget["A4C"], budget["PLAX"]) == (2, 5, 5)
