@@ -25,6 +25,7 @@ RARE_PATIENTS, COMMON_PATIENTS = 2, 10
 METHODS = ("naive", "logit-adjusted", "probe", "fine-tune")
 FROM_ENCODER = ("probe", "fine-tune")
 
+PHANTOM = ("--frames", 10)
 # Sized for a laptop CPU: small frames, a small network, minutes instead of a night.
 NETWORK = {"depth": 10, "width": 16, "stem_stride": 2}
 PRETRAIN = {"encoder": NETWORK, "input_size": 64, "epochs": 60, "batch_clips": 128}
@@ -64,7 +65,7 @@ def run_demo(out: Path, *, patients: int = 60, seeds: int = 2, quiet: bool = Fal
     exams, catalogue, store, encoder = (
         out / name for name in ("phantom", "catalogue.parquet", "frames", "pretrain")
     )
-    step("phantom", "--patients", patients, "--frames", 10, "--out", exams)
+    step("phantom", "--patients", patients, *PHANTOM, "--out", exams)
     step("scan", exams, "--out", catalogue)
     step("labels", "import", catalogue, exams / "truth.csv")
     step("labels", "split", catalogue)

@@ -74,3 +74,13 @@ def test_never_flips_left_and_right():
     frame[:, :, 20:] = 200
     crops = augment(frame, 40, AugmentSettings(), seeded(4))[:, 0]
     assert (crops[:, :, 30:].mean((1, 2)) > crops[:, :, :10].mean((1, 2))).all()
+
+
+def test_blur_equals_a_convolution():
+    settings = NOTHING.model_copy(update={"blur": 1.0})
+    frame = torch.randint(1, 256, (1, 20, 20), generator=seeded(0)).to(torch.uint8)
+    kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
+    padded = torch.nn.functional.pad(frame[None].float() / 255, (1, 1, 1, 1), mode="replicate")
+    expected = torch.nn.functional.conv2d(padded, (kernel[:, None] * kernel)[None, None])
+    ours = augment(frame, 20, settings, seeded(1)) * DEVIATION + MEAN
+    assert torch.allclose(ours, expected, atol=1e-4)

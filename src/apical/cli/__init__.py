@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-import typer
-
 from apical.cli.options import COULD_NOT, DONE, WRONG_CALL
 from apical.cli.verbs import app
 from apical.errors import ApicalError
+
+INTERRUPTED = 130  # what the parser returns for Ctrl-C
 
 __all__ = ["app", "run"]
 
@@ -25,14 +25,10 @@ def run(words: Sequence[str]) -> int:
         the exit code.
     """
     try:
-        code = app(args=list(words), prog_name="apical", standalone_mode=False)
-        return int(code or DONE)
+        code = int(app(args=list(words), prog_name="apical", standalone_mode=False) or DONE)
     except ApicalError as error:
         print(f"apical: {error}", file=sys.stderr)
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print("apical: stopped; what was finished is kept.", file=sys.stderr)
-        return COULD_NOT
     except BrokenPipeError:  # the reader of our output went away: not our failure
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -41,3 +37,7 @@ def run(words: Sequence[str]) -> int:
             raise
         print(f"apical: {error.format_message()} (see --help)", file=sys.stderr)
         return WRONG_CALL
+    if code == INTERRUPTED:
+        print("apical: stopped; what was finished is kept.", file=sys.stderr)
+        return COULD_NOT
+    return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
 from apical.cli.options import (
@@ -82,7 +83,7 @@ def split_labels(
     console = Console(json_output=json_output, quiet=quiet)
     table = split_patients(read_catalogue(catalogue), validation=validation, test=test, seed=seed)
     write_catalogue(table, out or catalogue)
-    patients = table.drop_nulls("split").group_by("split").agg(table["patient"].n_unique())
+    patients = table.drop_nulls("split").group_by("split").agg(pl.col("patient").n_unique())
     facts = dict(patients.sort("split").iter_rows())
     console.result(facts, [", ".join(f"{count} {split} patients" for split, count in facts.items())])
     return DONE
@@ -117,7 +118,7 @@ def limit(
     table = limit_labels(read_catalogue(catalogue), wanted, default=default, seed=seed)
     write_catalogue(table, out)
     left = table.filter((table["split"] == "train") & table["view"].is_not_null())
-    facts = dict(left.group_by("view").agg(left["patient"].n_unique()).sort("view").iter_rows())
+    facts = dict(left.group_by("view").agg(pl.col("patient").n_unique()).sort("view").iter_rows())
     console.result(facts, [f"{view}: {count} patients" for view, count in facts.items()])
     return DONE
 

@@ -84,9 +84,10 @@ def _crop(x: Tensor, size: int, settings: AugmentSettings, draw: _Draw) -> Tenso
 
 
 def _blur(x: Tensor, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    kernel = torch.tensor([1.0, 2.0, 1.0], device=x.device) / 4
-    smooth = F.conv2d(x, kernel.view(1, 1, 3, 1), padding=(1, 0))
-    smooth = F.conv2d(smooth, kernel.view(1, 1, 1, 3), padding=(0, 1))
+    """Binomial 3x3, as shifted sums: a convolution of one channel is ten times slower on a CPU."""
+    smooth = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    smooth = (smooth[:, :, :-2] + smooth[:, :, 2:]) / 4 + smooth[:, :, 1:-1] / 2
+    smooth = (smooth[..., :-2] + smooth[..., 2:]) / 4 + smooth[..., 1:-1] / 2
     return torch.where(draw.happens(settings.blur), smooth, x)
 
 

@@ -1,0 +1,235 @@
+"""Whole exams of synthetic patients, written as DICOM files beside a table of what is true."""
+
+import csv
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import date, timedelta
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from apical.config import PhantomSettings, worker_count
+from apical.errors import CannotDo
+from apical.phantom.anatomy import sample_patient
+from apical.phantom.clip import acquire
+from apical.phantom.dicom_file import Header, write_dicom
+from apical.phantom.heart import Tissue
+from apical.phantom.machine import MACHINES, machine
+
+TRUTH_FILE = "truth.csv"
+STILL_SHARE = 0.06  # of the clips; they have one frame
+SECONDS_BETWEEN_CLIPS = 45
+
+# In the order of a usual transthoracic exam: the chance that a view is taken at all, and the mean number of
+# further clips of it when it is. Together about eleven clips an exam.
+PROTOCOL = (
+    ("PLAX", 0.98, 0.40),
+    ("RV-inflow", 0.54, 0.0),
+    ("PSAX-AV", 0.80, 0.05),
+    ("PSAX-MV", 0.74, 0.0),
+    ("PSAX-PM", 0.94, 0.30),
+    ("PSAX-apex", 0.60, 0.0),
+    ("A4C", 0.98, 0.60),
+    ("A5C", 0.55, 0.0),
+    ("A2C", 0.94, 0.30),
+    ("A3C", 0.80, 0.05),
+    ("subcostal-4C", 0.64, 0.0),
+    ("IVC", 0.55, 0.0),
+    ("suprasternal", 0.54, 0.0),
+)
+DISORDER = 0.8  # standard deviation of a clip's place in the exam, in steps of the protocol
+
+_OUR_FILES = re.compile(r"PHANTOM-\d{4,}/1/IM\d{4}\.(dcm|part)|truth\.(csv|part)")
+
+
+@dataclass(frozen=True, slots=True)
+class PhantomSummary:
+    """What was written."""
+
+    files: int
+    patients: int
+    clips_by_view: dict[str, int]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrueClip:
+    """One row of the truth table."""
+
+    file: str  # relative to the folder of the table, with forward slashes
+    patient: str
+    view: str
+    contrast_agent: bool
+    plane_error_deg: float
+    plane_error_mm: float
+    phase_first_frame: float
+    heart_rate: float
+    disease: str
+    machine: int
+    sector: str  # outline in pixels, "x,y;x,y;..."
+
+
+def write_phantom(
+    out: Path, settings: PhantomSettings, progress: Callable[[int, int], None] | None = None
+) -> PhantomSummary:
+    """Write one exam for each synthetic patient below `out`, and `truth.csv`.
+
+    The same settings give the same bytes, and patient *i* is the same however many patients and workers there
+    are. A previous phantom in `out` is replaced. `progress` is told how many of how many patients are done.
+
+    Raises:
+        CannotDo: `out` is a file, or a folder that holds anything but a previous phantom.
+    """
+    started = time.perf_counter()
+    _clear(out)
+    out.mkdir(parents=True, exist_ok=True)
+    truth: list[TrueClip] = []
+    for done, exam in enumerate(_exams(out, settings), start=1):
+        truth += exam
+        if progress is not None:
+            progress(done, settings.patients)
+    _write_truth(out, truth)
+    return PhantomSummary(
+        files=len(truth),
+        patients=settings.patients,
+        clips_by_view=dict(Counter(clip.view for clip in truth)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _exams(out: Path, settings: PhantomSettings) -> Iterator[list[TrueClip]]:
+    """Write the exams in the order of the patients, here or in worker processes."""
+    write = partial(_write_exam, out, settings)
+    workers = min(worker_count(settings.workers), settings.patients)
+    if workers == 1:
+        yield from map(write, range(settings.patients))
+        return
+    with get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap(write, range(settings.patients))
+
+
+def _write_exam(out: Path, settings: PhantomSettings, index: int) -> list[TrueClip]:
+    """Write all clips of patient `index`; on one thread, since sums depend on how they are split."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return list(_exam(out, settings, index))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _exam(out: Path, settings: PhantomSettings, index: int) -> Iterator[TrueClip]:
+    seed = settings.seed % 2**64  # seeds of a generator are not negative
+    rng = np.random.default_rng([seed, index])
+    patient = sample_patient(rng, settings.difficulty, len(Tissue))
+    scanner = machine(int(rng.integers(MACHINES)))
+    patient_id = f"PHANTOM-{index:04d}"
+    day = date(2019, 1, 1) + timedelta(days=int(rng.integers(2000)))
+    folder = Path(patient_id) / "1"
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    for number, view in enumerate(_views_taken(rng), start=1):
+        clip_rng = np.random.default_rng([seed, index, number])
+        still = clip_rng.random() < STILL_SHARE
+        heart_rate = round(patient.heart_rate * float(clip_rng.uniform(0.95, 1.05)))
+        clip = acquire(
+            patient,
+            view,
+            scanner,
+            texts=_screen_texts(index, day, heart_rate, scanner.model, clip_rng),
+            heart_rate=heart_rate,
+            frames=1 if still else settings.frames,
+            rows=settings.image_rows,
+            difficulty=settings.difficulty,
+            rng=clip_rng,
+        )
+        file = folder / f"IM{number:04d}.dcm"
+        header = Header(
+            patient_id=patient_id,
+            patient_name=f"Phantom^Nr{index}",
+            study_key=f"{seed}/{index}",
+            study_date=day.strftime("%Y%m%d"),
+            acquisition_time=_clock(number * SECONDS_BETWEEN_CLIPS),
+            instance_number=number,
+            heart_rate=heart_rate,
+            frame_time_ms=clip.frame_time_ms,
+        )
+        write_dicom(out / file, clip.frames, header, scanner, clip.screen)
+        yield TrueClip(
+            file=file.as_posix(),
+            patient=patient_id,
+            view=view,
+            contrast_agent=False,
+            plane_error_deg=round(clip.error.degrees, 2),
+            plane_error_mm=round(clip.error.mm, 2),
+            phase_first_frame=round(clip.phase_first_frame, 4),
+            heart_rate=heart_rate,
+            disease=patient.disease,
+            machine=scanner.number,
+            sector=";".join(f"{x:.1f},{y:.1f}" for x, y in clip.screen.polygon()),
+        )
+
+
+def _views_taken(rng: np.random.Generator) -> list[str]:
+    """Draw which views an exam holds, with repeats, in the order they are acquired."""
+    clips: list[tuple[float, str]] = []
+    for place, (view, chance, repeats) in enumerate(PROTOCOL):
+        taken = rng.random() < chance
+        count = (1 + int(rng.poisson(repeats))) if taken else 0
+        clips += [(place + float(rng.normal(0, DISORDER)), view) for _ in range(count)]
+    return [view for _, view in sorted(clips)]
+
+
+def _screen_texts(
+    index: int, day: date, heart_rate: float, model: str, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Lines burnt into the screen; the first is the (invented) patient's name."""
+    lines = [
+        f"{day:%d/%m/%Y}",
+        f"{heart_rate} bpm",
+        model,
+        f"MI {rng.uniform(0.7, 1.4):.1f}",
+        f"TIS {rng.uniform(0.4, 1.6):.1f}",
+        f"C {rng.integers(40, 70)}",
+        f"{rng.integers(30, 80)} Hz",
+    ]
+    return (f"PHANTOM, NR{index}", *(lines[i] for i in rng.permutation(len(lines))))
+
+
+def _clock(seconds_after_eight: int) -> str:
+    minutes, seconds = divmod(seconds_after_eight, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{8 + hours:02d}{minutes:02d}{seconds:02d}"
+
+
+def _clear(out: Path) -> None:
+    """Remove a previous phantom from `out`; anything else there is an error."""
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise CannotDo("the phantom's output is a file", do="name a new or empty folder")
+    files = [path.relative_to(out).as_posix() for path in out.rglob("*") if not path.is_dir()]
+    if not all(_OUR_FILES.fullmatch(file) for file in files):
+        raise CannotDo(
+            "the output folder holds files that are not a phantom's", do="name a new or empty folder"
+        )
+    for file in files:
+        (out / file).unlink()
+    for folder in out.glob("PHANTOM-*"):
+        shutil.rmtree(folder)
+
+
+def _write_truth(out: Path, truth: list[TrueClip]) -> None:
+    temporary = out / "truth.part"
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(TrueClip)], lineterminator="\n")
+        table.writeheader()
+        for clip in truth:
+            table.writerow(asdict(clip) | {"contrast_agent": str(clip.contrast_agent).lower()})
+    temporary.replace(out / TRUTH_FILE)

@@ -1,0 +1,107 @@
+"""Files in, answers out: the same as in training, one record a file, whatever the file."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import polars as pl
+import pytest
+from pydicom import examples
+
+from apical.catalogue import read_catalogue
+from apical.deploy.answers import answer_lines, records, write_answers
+from apical.deploy.bundle import open_bundle
+from apical.deploy.predict import predict
+from apical.errors import CannotDo, WrongCall
+from apical.learn.predictions import Predictions
+
+
+def test_a_file_gets_the_answer_it_had_in_training(way):
+    """From DICOM again, every clip gets the probabilities of the run, calibrated."""
+    bundle = open_bundle(way / "bundle")
+    run = Predictions.load(way / "runs" / "probe" / "predictions.parquet")
+    expected = dict(zip(run.clip.tolist(), bundle.probabilities(run.log_probabilities), strict=True))
+    files = sorted((way / "phantom").rglob("*.dcm"))[:12]
+    for answer in predict(files, bundle):
+        probability = expected[answer.clip]
+        assert answer.likeliest == bundle.vocabulary.names[probability.argmax()]
+        assert answer.probability == pytest.approx(probability.max(), abs=1e-4)
+        assert answer.unknown == (answer.unknown_score > bundle.unknown.threshold)
+        assert answer.view == (None if answer.unknown else answer.likeliest)
+        inside = probability >= 1 - bundle.facts["conformal"]["threshold"]
+        assert set(answer.views) == set(np.array(bundle.vocabulary.names)[inside])
+
+
+def test_a_folder_is_walked_in_order(way):
+    answers = predict([way / "phantom"], way / "bundle")
+    assert [answer.number for answer in answers] == list(range(1, len(answers) + 1))
+    table = read_catalogue(way / "catalogue.parquet")
+    assert [answer.clip for answer in answers] == table["clip"].to_list()
+
+
+def test_broken_files_are_records_and_the_rest_is_answered(way, a_file, tmp_path):
+    (tmp_path / "text.dcm").write_text("not an image")
+    (tmp_path / "cut.dcm").write_bytes(a_file.read_bytes()[:2000])
+    (tmp_path / "empty.dcm").touch()
+    shutil.copy(a_file, tmp_path / "good.dcm")
+    problems = [answer.problem for answer in predict([tmp_path], way / "bundle")]
+    assert [problem is None for problem in problems] == [False, False, True, False]
+    assert not any(str(tmp_path) in problem for problem in problems if problem)
+
+
+def test_a_real_clip_is_answered(way):
+    answer = predict([examples.get_path("ybr_color")], way / "bundle")[0]
+    assert answer.problem is None
+    assert (answer.view is None) == answer.unknown
+    assert len(answer.frames_used) == 2
+
+
+def test_nothing_to_answer(way, tmp_path):
+    with pytest.raises(WrongCall, match="there is no file"):
+        predict([tmp_path / "none.dcm"], way / "bundle")
+    with pytest.raises(WrongCall, match="nothing|no file"):
+        predict([tmp_path], way / "bundle")
+    with pytest.raises(CannotDo, match="not a whole bundle"):
+        predict([tmp_path], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def answers(way, a_file, tmp_path_factory):
+    broken = tmp_path_factory.mktemp("b") / "broken.dcm"
+    broken.touch()
+    return predict([a_file, broken], way / "bundle")
+
+
+@pytest.mark.parametrize("ending", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("show_paths", [False, True])
+def test_written_answers_say_the_same_in_every_form(answers, tmp_path, a_file, ending, show_paths):
+    path = tmp_path / f"answers.{ending}"
+    write_answers(answers, path, show_paths=show_paths)
+    if ending == "json":
+        rows = json.loads(path.read_text())
+    elif ending == "parquet":
+        rows = pl.read_parquet(path).to_dicts()
+    else:
+        rows = list(csv.DictReader(path.open()))
+        assert rows[0]["views"].split() == list(answers[0].views)
+    assert rows[0]["likeliest"] == answers[0].likeliest
+    assert float(rows[0]["probability"]) == pytest.approx(answers[0].probability)
+    assert rows[1]["problem"] == answers[1].problem
+    assert ("file" in rows[0]) == show_paths
+    assert (str(a_file) in str(rows)) == show_paths
+
+
+def test_an_unknown_ending_is_refused(answers, tmp_path):
+    with pytest.raises(WrongCall, match=r"as '\.xls'"):
+        write_answers(answers, tmp_path / "a.xls")
+
+
+def test_the_table_for_people(answers, a_file):
+    lines = answer_lines(answers)
+    assert len(lines) == 3
+    assert answers[0].clip in lines[1]
+    assert answers[1].problem in lines[2]
+    assert str(a_file) not in "\n".join(lines)
+    assert str(a_file) in "\n".join(answer_lines(answers, show_paths=True))
+    assert records(answers)[0]["model"] == answers[0].model

@@ -1,0 +1,112 @@
+"""Every command in the README and in each verb's help is run, in the order written, on a small phantom.
+
+Only the amounts are made smaller: the words of a command are kept and cheaper options are put behind them.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from apical.__main__ import app
+from apical.cli import run
+
+ROOT = Path(__file__).parents[1]
+CHEAPER = {
+    "phantom": ["--patients", "10", "--frames", "2", "--image-rows", "120", "--workers", "1"],
+    "scan": ["--workers", "1"],
+    "frames": ["--size", "32", "--frames-per-clip", "2", "--workers", "1"],
+    "pretrain": ["--epochs", "1", "--config", "small.yaml"],
+    "train": ["--steps", "2", "--config", "small.yaml"],
+}
+
+
+def example_of(command):
+    """The line behind 'Example:' in a verb's help."""
+    text = " ".join((command.callback.__doc__ or "").split())
+    return text.rpartition("Example: ")[2]
+
+
+def readme_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+def readme_commands():
+    lines = "\n".join(readme_blocks("sh")).splitlines()
+    return [line.partition("#")[0].strip() for line in lines if line.startswith("apical ")]
+
+
+def cheaply(line):
+    words = shlex.split(line)[1:]
+    return words + CHEAPER.get(words[0], [])
+
+
+@pytest.fixture
+def exports(way, tmp_path, monkeypatch):
+    """A working folder with what the README takes for granted: a user's files and labels."""
+    shutil.copytree(way / "phantom", tmp_path / "exports")
+    (tmp_path / "exports" / "truth.csv").rename(tmp_path / "truth.csv")
+    table = (tmp_path / "truth.csv").read_text().replace("PHANTOM-", "exports/PHANTOM-")
+    (tmp_path / "labels.csv").write_text(table)
+    shutil.copy(next((tmp_path / "exports").rglob("*.dcm")), tmp_path / "exports" / "IM0001.dcm")
+    shutil.copy(way / "small.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_readme_as_a_user_would(exports):
+    commands = readme_commands()
+    assert len(commands) >= 9
+    for line in commands:
+        code = run(cheaply(line))
+        assert code in (0, 1) if line.startswith("apical scan") else code == 0, line  # IM0001 is a copy
+    for block in readme_blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert (exports / "report" / "report.html").stat().st_size > 10_000
+
+
+def test_the_examples_of_the_help(exports, way, tmp_path):
+    """In the order in which one builds on the other."""
+    shutil.copytree(way / "runs", "runs")
+    shutil.copy("exports/IM0001.dcm", "clip.dcm")
+    verbs = {command.name or command.callback.__name__: command for command in app.registered_commands}
+    labels = {command.name: command for group in app.registered_groups
+              for command in group.typer_instance.registered_commands}  # fmt: skip
+    lines = [example_of(verbs[name]) for name in ("phantom", "scan")]
+    Path("exports/IM0001.dcm").unlink()
+    lines[1:1] = ["apical scan phantom --out phantom.parquet"]
+    lines += [example_of(labels["import"]).replace("catalogue.parquet", "phantom.parquet")]
+    for line in lines:
+        assert run(cheaply(line)) == 0, line
+    shutil.copy("phantom.parquet", "catalogue.parquet")
+    lines = [example_of(labels[name]) for name in ("split", "limit", "export")]
+    lines += [example_of(verbs["frames"])]
+    shutil.rmtree("runs")
+    lines += [example_of(verbs[name]) for name in ("pretrain", "train")]
+    lines += ["apical train frames few.parquet --method naive --out runs/naive"]
+    lines += [example_of(verbs[name]) for name in ("evaluate", "bundle", "predict")]
+    for line in lines:
+        assert run(cheaply(line)) == 0, line
+    covered = {"phantom", "scan", "frames", "pretrain", "train", "evaluate", "bundle", "predict", "demo"}
+    assert set(verbs) == covered
+
+
+def test_the_makefile_targets_of_the_readme_exist():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"\bmake (\w+)", "\n".join(readme_blocks("sh"))))
+    assert used == {"demo", "test"}
+    assert used <= targets
+
+
+def test_links_to_files_of_the_project_lead_somewhere():
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_no_package_index_address_in_any_file():
+    for name in ("requirements.txt", "constraints.txt", "pyproject.toml", "Makefile", ".ci/run"):
+        text = (ROOT / name).read_text()
+        assert not re.search(r"https?://|file://|index-url|find-links", text), name
