@@ -18,15 +18,17 @@ def way(tmp_path_factory):
     (folder / "small.yaml").write_text(NETWORK)
     catalogue, frames, runs = folder / "catalogue.parquet", folder / "frames", folder / "runs"
     small = ["--config", folder / "small.yaml", "--quiet"]
+    few = ["--patients", 10, "--frames", 2, "--image-rows", 120, "--workers", 1]
+    from_encoder = ["--method", "probe", "--encoder", runs / "pretrain"]
     for words in (
-        ["phantom", "--patients", 10, "--frames", 2, "--image-rows", 120, "--workers", 1, "--out", folder / "phantom"],
+        ["phantom", *few, "--out", folder / "phantom"],
         ["scan", folder / "phantom", "--out", catalogue, "--workers", 1],
         ["labels", "import", catalogue, folder / "phantom" / "truth.csv"],
         ["labels", "split", catalogue],
         ["frames", catalogue, "--size", 40, "--frames-per-clip", 2, "--workers", 1, "--out", frames],
         ["pretrain", frames, catalogue, "--epochs", 1, "--out", runs / "pretrain", *small],
         ["train", frames, catalogue, "--method", "naive", "--steps", 3, "--out", runs / "naive", *small],
-        ["train", frames, catalogue, "--method", "probe", "--encoder", runs / "pretrain", "--out", runs / "probe", *small],
+        ["train", frames, catalogue, *from_encoder, "--out", runs / "probe", *small],
         ["evaluate", runs / "naive", runs / "probe", "--store", frames, "--out", folder / "report"],
         ["bundle", runs / "probe", "--report", folder / "report", "--out", folder / "bundle"],
     ):  # fmt: skip

@@ -42,3 +42,15 @@ class ClipProblem(Exception):
 
     The message must not quote the file's path or any of its text: both may hold identifiers.
     """
+
+
+class OtherMode(ClipProblem):
+    """The clip is sound, but it shows something else than a 2-D image.
+
+    Attributes:
+        mode: what it shows: ``colour``, ``spectral``, ``m-mode`` or ``other``.
+    """
+
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        super().__init__(f"not a 2-D clip but {mode}")

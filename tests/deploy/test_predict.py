@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import polars as pl
+import pydicom
 import pytest
 from pydicom import examples
 
@@ -57,10 +58,23 @@ def test_a_real_clip_is_answered(way):
     assert len(answer.frames_used) == 2
 
 
+def test_doppler_is_told_but_is_no_problem(way, tmp_path, a_file):
+    dataset = pydicom.dcmread(a_file)
+    region = pydicom.Dataset()
+    region.RegionSpatialFormat, region.RegionDataType = 3, 3
+    region.RegionLocationMinX0 = region.RegionLocationMinY0 = 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 50, 50
+    dataset.SequenceOfUltrasoundRegions = [region]
+    dataset.save_as(tmp_path / "doppler.dcm")
+    answer = predict([tmp_path / "doppler.dcm"], way / "bundle")[0]
+    assert (answer.mode, answer.view, answer.problem, answer.unknown) == ("spectral", None, None, None)
+    assert "shows no 2-D image but spectral" in answer_lines([answer])[1]
+
+
 def test_nothing_to_answer(way, tmp_path):
     with pytest.raises(WrongCall, match="there is no file"):
         predict([tmp_path / "none.dcm"], way / "bundle")
-    with pytest.raises(WrongCall, match="nothing|no file"):
+    with pytest.raises(WrongCall, match="no file to answer"):
         predict([tmp_path], way / "bundle")
     with pytest.raises(CannotDo, match="not a whole bundle"):
         predict([tmp_path], tmp_path)

@@ -21,7 +21,7 @@ class Answer:
         number: its place among the inputs, from 1.
         file: its path as given; may hold identifiers, so it is written only when asked for.
         clip: the clip's id, or None if the file could not be opened.
-        view: the most probable view; None where there is a problem or the clip is unknown.
+        view: the most probable view; None where there is a problem, no 2-D image, or the clip is unknown.
         probability: its calibrated probability.
         likeliest: the most probable view even if the clip is unknown.
         views: the conformal set, most probable first.
@@ -109,8 +109,9 @@ def answer_lines(answers: list[Answer], *, show_paths: bool = False) -> list[str
     lines = [f"{'#':>4}  {'clip':16}  {'view':14}  {'prob.':>5}  one of (90 %)"]
     for one in answers:
         name = f"   {one.file}" if show_paths else ""
-        if one.problem is not None:
-            lines.append(f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {one.problem}{name}")
+        if one.likeliest is None:
+            why = one.problem or f"shows no 2-D image but {one.mode}"
+            lines.append(f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {why}{name}")
             continue
         said = one.view or "unknown"
         hint = " ".join(one.views) or "no view is credible"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,13 @@ import torch
 
 from apical.deploy.answers import Answer
 from apical.deploy.bundle import Bundle, open_bundle
-from apical.errors import ClipProblem, WrongCall
+from apical.errors import ClipProblem, OtherMode, WrongCall
 from apical.ingest.clip import open_clip
 from apical.ingest.frames import prepare
 from apical.ingest.scan import candidate_files
 from apical.judge.conformal import prediction_sets
 from apical.learn.backbones import channels_last
 from apical.learn.classifier import classify_clip
-
-ANSWERED_MODES = ("2d",)
 
 
 def predict(
@@ -32,7 +31,8 @@ def predict(
         progress: called after each file with files done and in all.
 
     Returns:
-        one answer a file, in order. A file that cannot be used has a `problem`, never an exception.
+        one answer a file, in order. A file that cannot be used has a `problem`, never an exception;
+        one that shows no 2-D image (Doppler, M-mode) has its `mode` and no view.
 
     Raises:
         WrongCall: a file does not exist, or there is nothing to answer.
@@ -60,15 +60,15 @@ def predict(
 
 def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> Answer:
     """The answer for one file; see `Answer` for the meaning of its fields."""
-    blank = Answer(number, str(path), model=bundle.model_version)
-    clip_id, mode, contrast_agent = None, None, None
+    answer = Answer(number, str(path), model=bundle.model_version)
     try:
         clip = open_clip(path)
-        clip_id, contrast_agent = clip.facts.clip, clip.facts.contrast_agent
+        answer = replace(answer, clip=clip.facts.clip, contrast_agent=clip.facts.contrast_agent)
         prepared = prepare(clip, bundle.frames)
-        mode = prepared.mode
+    except OtherMode as other:
+        return replace(answer, mode=other.mode)
     except ClipProblem as problem:
-        return Answer(**{**blank.__dict__, "clip": clip_id, "problem": str(problem)})
+        return replace(answer, problem=str(problem))
     said = classify_clip(bundle.classifier, prepared.frames, bundle.input_size, device)
     probability = bundle.probabilities(said.log_probabilities)
     order = probability[0].argsort()[::-1]
@@ -76,18 +76,14 @@ def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> An
     credible = prediction_sets(probability, bundle.facts["conformal"]["threshold"])[0]
     score = float(bundle.unknown.score(said.features)[0])
     unknown = score > bundle.unknown.threshold
-    return Answer(
-        number=number,
-        file=str(path),
-        clip=clip_id,
+    return replace(
+        answer,
         view=None if unknown else str(names[order[0]]),
         probability=float(probability[0, order[0]]),
         likeliest=str(names[order[0]]),
         views=tuple(str(name) for name in names[order][credible[order]]),
         unknown=unknown,
         unknown_score=score,
-        contrast_agent=contrast_agent,
-        mode=mode,
+        mode=prepared.mode,
         frames_used=tuple(int(n) for n in prepared.numbers),
-        model=bundle.model_version,
     )

@@ -1,0 +1,108 @@
+"""Pseudonyms: the only form in which an identifier may leave ingest."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from apical.errors import CannotDo
+from apical.files import cannot_write
+
+SALT_BYTES = 32
+
+
+class Pseudonyms:
+    """Salted pseudonyms: the same text gives the same pseudonym, and only under the same salt.
+
+    HMAC-SHA256, cut to 16 hexadecimal digits. Without the salt a pseudonym cannot be tested against
+    a list of known patient numbers.
+
+    Args:
+        salt: 32 secret bytes; keep them where the original files are kept.
+    """
+
+    def __init__(self, salt: bytes) -> None:
+        if len(salt) != SALT_BYTES:
+            raise ValueError(f"a salt has {SALT_BYTES} bytes")
+        self._salt = salt
+
+    def __repr__(self) -> str:
+        return "Pseudonyms(<salt>)"
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Pseudonyms:
+        """Read the salt, or make one that only its owner can read.
+
+        Raises:
+            CannotDo: the file cannot be read or written, or is no salt.
+        """
+        try:
+            if not path.exists():
+                _create(path)
+            salt = path.read_bytes()
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        if len(salt) != SALT_BYTES:
+            raise CannotDo(
+                f"'{path.name}' is no salt ({len(salt)} bytes instead of {SALT_BYTES})",
+                "give the file that the first scan made, or let a new one be made elsewhere with --salt",
+            )
+        return cls(salt)
+
+    def patient(self, key: str) -> str:
+        """Pseudonym of a patient."""
+        return self._of("patient", key)
+
+    def study(self, key: str) -> str:
+        """Pseudonym of a study."""
+        return self._of("study", key)
+
+    def file(self, key: str) -> str:
+        """Id of a file that cannot be read, from its place in the tree."""
+        return self._of("file", key)
+
+    def _of(self, kind: str, key: str) -> str:
+        return hmac.new(self._salt, f"{kind}\0{key}".encode(), hashlib.sha256).hexdigest()[:16]
+
+
+def _create(path: Path) -> None:
+    """Write a new salt completely or not at all; if another process was faster, keep its salt."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(SALT_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def clip_id_of_uid(uid: str) -> str:
+    """Clip id from a SOPInstanceUID (0008,0018): 16 hexadecimal digits of its SHA-256."""
+    return clip_id_of_bytes(uid.strip(" \0").encode())
+
+
+def clip_id_of_bytes(content: bytes) -> str:
+    """Clip id of a file without a SOPInstanceUID: 16 hexadecimal digits of the SHA-256 of its bytes."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def clip_id_of_file(path: Path) -> str:
+    """`clip_id_of_bytes` of a file's content, without holding it in memory.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

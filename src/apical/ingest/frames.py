@@ -1,0 +1,329 @@
+"""The frame store: every clip as a few square grey frames, in one memory-mapped file.
+
+A store is built in ``<out>.partial``, one clip after another, and renamed when it is complete. Each clip
+writes its frames first and its line of the journal after, so a build that was stopped goes on behind the
+last complete clip and gives the same bytes as one that was not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from apical.catalogue import read_catalogue, usable
+from apical.config import FrameSettings, worker_count
+from apical.errors import CannotDo, ClipProblem, OtherMode
+from apical.files import cannot_write, write_atomically
+from apical.ingest.clip import LOOKED_AT, Clip, open_clip, spread, triage
+from apical.ingest.parallel import ordered_map
+from apical.ingest.sector import Sector
+
+DECODERS = (
+    "numpy",
+    "opencv-python-headless",
+    "pydicom",
+    "simplejpeg",
+    "pylibjpeg-openjpeg",
+    "pyjpegls",
+    "av",
+)
+HEADER_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The frames of one clip, ready for an encoder.
+
+    Attributes:
+        mode: ``2d``.
+        frames: (F, S, S) uint8.
+        numbers: (F,) int64, which frames of the clip they are, from 0.
+    """
+
+    mode: str
+    frames: NDArray[np.uint8]
+    numbers: NDArray[np.int64]
+
+
+def prepare(clip: Clip, settings: FrameSettings) -> Prepared:
+    """Choose, decode, mask, crop and scale frames; the same for training and for answers.
+
+    Frames stand evenly over the cine. What lies outside the sector is 0, the sector's box fills the
+    square in its longer side, and its aspect ratio is kept.
+
+    Raises:
+        OtherMode: the clip shows something else than a 2-D image.
+        ClipProblem: no sector is found in it, or it cannot be decoded.
+    """
+    looked_at = spread(clip.facts.frames, LOOKED_AT)
+    chosen = spread(clip.facts.frames, settings.frames_per_clip)
+    if clip.facts.mode not in (None, "2d"):
+        raise OtherMode(clip.facts.mode)
+    numbers = sorted({*looked_at, *chosen})
+    decoded = dict(zip(numbers, clip.decode(numbers), strict=True))
+    mode, sector = triage(clip, np.stack([decoded[number] for number in looked_at]))
+    if mode != "2d" or sector is None:
+        raise OtherMode(mode)
+    frames = np.stack([_square(decoded[number], sector, settings.size) for number in chosen])
+    return Prepared(mode, frames, np.array(chosen, np.int64))
+
+
+def _square(frame: NDArray[np.uint8], sector: Sector, size: int) -> NDArray[np.uint8]:
+    """(H, W) → (size, size) uint8: masked, cropped to the sector's box, centred."""
+    x0, y0, x1, y1 = sector.box
+    masked = np.where(sector.mask, frame, np.uint8(0))[y0:y1, x0:x1]
+    scale = size / max(masked.shape)
+    rows, columns = (max(1, round(side * scale)) for side in masked.shape)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square = np.zeros((size, size), np.uint8)
+    top, left = (size - rows) // 2, (size - columns) // 2
+    square[top : top + rows, left : left + columns] = cv2.resize(masked, (columns, rows), interpolation=how)
+    return square
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """An opened frame store.
+
+    Attributes:
+        frames: (N, S, S) uint8, memory-mapped, read-only.
+        index: one row a frame: ``row`` in `frames`, ``clip``, ``frame`` (its number in the clip), and
+            ``time_ms`` from the start of the clip, or null.
+        settings: how the frames were made.
+        problems: why clips of the catalogue have no frames, by clip.
+    """
+
+    frames: NDArray[np.uint8]
+    index: pl.DataFrame
+    settings: FrameSettings
+    problems: dict[str, str]
+
+    @classmethod
+    def open(cls, folder: Path) -> FrameStore:
+        """Open a complete store.
+
+        Raises:
+            CannotDo: it is not there, not complete or not readable.
+        """
+        try:
+            record = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+            frames = np.load(folder / "frames.npy", mmap_mode="r", allow_pickle=False)
+            index = pl.read_parquet(folder / "index.parquet")
+            settings = FrameSettings.model_validate(record["settings"])
+            store = cls(frames, index, settings, record["problems"])
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+            raise CannotDo(
+                f"'{folder.name}' is no complete frame store ({type(error).__name__})",
+                "build one with 'apical frames'",
+            ) from error
+        if len(frames) != index.height:
+            raise CannotDo(f"the frame store '{folder.name}' is damaged", "delete it and build it again")
+        return store
+
+
+def build_frames(
+    catalogue: Path,
+    out: Path,
+    settings: FrameSettings = FrameSettings(),
+    *,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> FrameStore:
+    """Make the frame store of a catalogue's 2-D clips, or go on with a build that was stopped.
+
+    Clips with a ``problem`` or a mode other than ``2d`` do not enter; a catalogue without modes is
+    tried whole. Labels and splits are not in the store, so they may change without a new one.
+
+    Args:
+        catalogue: as read by `read_catalogue`.
+        out: folder to make. A complete store of the same clips and settings is returned as it is.
+        settings: size and number of frames.
+        workers: processes, 0 for one per core; the bytes do not depend on it.
+        progress: called with clips done and in all.
+
+    Raises:
+        CannotDo: `out` holds something else, cannot be written, the disk is full (free some space and
+            call again), or no clip can be used.
+    """
+    table = usable(read_catalogue(catalogue)).filter(pl.col("mode").fill_null("2d") == "2d")
+    if table.is_empty():
+        raise CannotDo("the catalogue has no usable 2-D clip", "look at its columns 'mode' and 'problem'")
+    record = {
+        "settings": settings.model_dump(),
+        "catalogue": hashlib.sha256("\n".join(table["clip"]).encode()).hexdigest(),
+        "decoders": {name: version(name) for name in DECODERS},
+    }
+    if out.exists():
+        _check_same(out / "store.json", record)
+        return FrameStore.open(out)
+    partial_store = out.with_name(out.name + ".partial")
+    try:
+        _build(partial_store, record, table, settings, workers, progress)
+        for name in ("journal.jsonl", "begun.json"):
+            (partial_store / name).unlink(missing_ok=True)
+        os.replace(partial_store, out)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    return FrameStore.open(out)
+
+
+def _check_same(path: Path, record: dict[str, Any]) -> None:
+    """Refuse a store, complete or begun, of other clips or settings."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    if not isinstance(found, dict) or any(
+        found.get(name) != record[name] for name in ("settings", "catalogue")
+    ):
+        raise CannotDo(
+            f"'{path.parent.name}' exists and is not a frame store of these clips and settings",
+            "choose another --out, or delete it",
+        )
+
+
+def _build(
+    folder: Path,
+    record: dict[str, Any],
+    table: pl.DataFrame,
+    settings: FrameSettings,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    if (folder / "store.json").exists():  # stopped between its completion and its renaming
+        return _check_same(folder / "store.json", record)
+    begun = folder / "begun.json"
+    if (folder / "frames.npy").exists():
+        _check_same(begun, record)
+    else:
+        write_atomically(begun, json.dumps(record).encode())
+    frame_bytes = settings.size**2
+    journal = _resume(folder, frame_bytes)
+    paths = [Path(path) for path in table["path"]][len(journal) :]
+    results = ordered_map(
+        partial(_try_prepare, settings=settings),
+        paths,
+        worker_count(workers),
+        lambda _: "the decoder crashed",
+    )
+    with (
+        (folder / "frames.npy").open("ab") as frames_file,
+        (folder / "journal.jsonl").open("ab") as journal_file,
+    ):
+        for clip, result in zip(table["clip"][len(journal) :], results, strict=True):
+            entry: dict[str, Any] = {"clip": clip, "numbers": [], "problem": None}
+            if isinstance(result, str):
+                entry["problem"] = result
+            else:
+                entry["numbers"] = result.numbers.tolist()
+                _append(frames_file, result.frames.tobytes())
+            _append(journal_file, json.dumps(entry).encode() + b"\n")
+            journal.append(entry)
+            if progress is not None:
+                progress(len(journal), table.height)
+        os.fsync(frames_file.fileno())
+    _finish(folder, record, table, settings, journal)
+
+
+def _try_prepare(path: Path, settings: FrameSettings) -> Prepared | str:
+    try:
+        return prepare(open_clip(path), settings)
+    except ClipProblem as problem:
+        return str(problem)
+
+
+def _append(file: io.BufferedWriter, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+
+
+def _resume(folder: Path, frame_bytes: int) -> list[dict[str, Any]]:
+    """The journal's complete entries; both files are cut to them."""
+    journal_path, frames_path = folder / "journal.jsonl", folder / "frames.npy"
+    for path, start in ((journal_path, b""), (frames_path, bytes(HEADER_BYTES))):
+        if not path.exists() or path.stat().st_size < len(start):
+            path.write_bytes(start)
+    on_disk = frames_path.stat().st_size
+    journal: list[dict[str, Any]] = []
+    end_of_journal, end_of_frames = 0, HEADER_BYTES
+    for line in journal_path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break
+        entry = json.loads(line)
+        size = len(entry["numbers"]) * frame_bytes
+        if end_of_frames + size > on_disk:  # lost with the machine, not with the process
+            break
+        journal.append(entry)
+        end_of_journal, end_of_frames = end_of_journal + len(line), end_of_frames + size
+    os.truncate(journal_path, end_of_journal)
+    os.truncate(frames_path, end_of_frames)
+    return journal
+
+
+def _finish(
+    folder: Path,
+    record: dict[str, Any],
+    table: pl.DataFrame,
+    settings: FrameSettings,
+    journal: list[dict[str, Any]],
+) -> None:
+    """Write the header, the index and, last, the record that makes the store complete."""
+    problems = {entry["clip"]: entry["problem"] for entry in journal if entry["problem"]}
+    clips = [entry["clip"] for entry in journal for _ in entry["numbers"]]
+    if not clips:
+        shutil.rmtree(folder)
+        raise CannotDo(
+            f"none of the {len(journal)} clips can be made into frames (first: {journal[0]['problem']})",
+            "check that the files of the catalogue are still where it says",
+        )
+    path = folder / "frames.npy"
+    with path.open("r+b") as file:
+        file.write(_header(len(clips), settings.size))
+        os.fsync(file.fileno())
+    index = pl.DataFrame(
+        {
+            "row": range(len(clips)),
+            "clip": clips,
+            "frame": [number for entry in journal for number in entry["numbers"]],
+        },
+        schema={"row": pl.Int64, "clip": pl.String, "frame": pl.Int32},
+    )
+    times = table.select("clip", "frame_time_ms")
+    index = index.join(times, on="clip", how="left", maintain_order="left").select(
+        "row", "clip", "frame", time_ms=pl.col("frame") * pl.col("frame_time_ms")
+    )
+    index.write_parquet(folder / "index.parquet")
+    complete = record | {"problems": problems, "sha256": _sha256(path)}
+    write_atomically(folder / "store.json", json.dumps(complete, indent=2, sort_keys=True).encode())
+
+
+def _header(frames: int, size: int) -> bytes:
+    buffer = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (frames, size, size)}
+    np.lib.format.write_array_header_1_0(buffer, shape)
+    header = buffer.getvalue()
+    if len(header) != HEADER_BYTES:
+        raise AssertionError("numpy changed the length of its header")
+    return header
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

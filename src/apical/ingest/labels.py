@@ -1,0 +1,236 @@
+"""Labels in and out of a catalogue, as CSV. Nothing is guessed: what does not fit is reported."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+
+import polars as pl
+
+from apical.catalogue import conform
+from apical.errors import CannotDo, WrongCall
+from apical.files import replacing
+from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid
+from apical.views import Vocabulary
+
+Row = dict[str, str]
+_SAME = {
+    "path": "file",
+    "filename": "file",
+    "file_name": "file",
+    "sop_instance_uid": "sopinstanceuid",
+    "label": "view",
+}
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_UPDATED = ("view", "contrast_agent", "labelled_by", "patient", "study", "split")
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What became of a table of labels.
+
+    Attributes:
+        matched: clips of the catalogue that the table names.
+        labelled: those of them that now have a view from it.
+        unknown_clips: rows that name no clip of the catalogue, or several.
+        unknown_labels: label texts that the vocabulary does not know, with their counts.
+        conflicts: clips that the table gives two views; they have none now.
+    """
+
+    matched: int
+    labelled: int
+    unknown_clips: int = 0
+    unknown_labels: dict[str, int] = field(default_factory=dict)
+    conflicts: int = 0
+
+    @property
+    def problems(self) -> list[str]:
+        """A line for each thing that could not be used."""
+        lines = []
+        if self.unknown_clips:
+            lines.append(f"{self.unknown_clips} rows name no clip of the catalogue")
+        for text, count in self.unknown_labels.items():
+            lines.append(f"'{text}' ({count} rows) is no label of the vocabulary")
+        if self.conflicts:
+            lines.append(f"{self.conflicts} clips have two different labels and got none")
+        return lines
+
+    def lines(self) -> list[str]:
+        """What was done, then the problems."""
+        return [f"{self.matched} clips matched, {self.labelled} labelled", *self.problems]
+
+
+def import_labels(
+    table: pl.DataFrame,
+    labels: Path,
+    vocabulary: Vocabulary,
+    *,
+    root: Path | None = None,
+    pseudonyms: Pseudonyms | None = None,
+) -> tuple[pl.DataFrame, LabelReport]:
+    """Take labels, and what else a table says of clips, into a catalogue.
+
+    Columns, in any case of letters: one or more of ``clip``, ``SOPInstanceUID``, ``file`` (or ``path``,
+    ``filename``) to find the clip; ``view`` (or ``label``), ``contrast_agent``, ``labelled_by``,
+    ``patient``, ``study``, ``split`` to set. Other columns are passed over, and an empty cell says
+    nothing. A file name without a folder finds a clip anywhere, with or without its suffix, if only
+    one has that name.
+
+    Args:
+        table: a catalogue.
+        labels: CSV with commas, semicolons or tabs.
+        vocabulary: what the labels may be; aliases count, and may also tell of contrast agent.
+        root: folder that relative files start from; that of `labels` by default.
+        pseudonyms: needed if there is a column ``patient`` or ``study``: those are original
+            identifiers and enter as pseudonyms.
+
+    Returns:
+        the catalogue, and what became of the labels.
+
+    Raises:
+        WrongCall: the table has no column to find clips, or names patients without `pseudonyms`.
+        CannotDo: it cannot be read, no row finds a clip, or a split is unknown.
+        PatientOverlap: a patient would stand in two splits.
+    """
+    rows, columns = _read(labels)
+    if not columns & {"clip", "file", "sopinstanceuid"}:
+        raise WrongCall("the labels name no clips", "give a column 'file', 'clip' or 'SOPInstanceUID'")
+    if columns & {"patient", "study"} and pseudonyms is None:
+        raise WrongCall("the labels name patients or studies", "give the key of the pseudonyms with --salt")
+    find = _finder(table, (root or labels.parent).resolve())
+    said: dict[str, list[Row]] = {}
+    unknown_clips = 0
+    for row in rows:
+        clip = find(row)
+        if clip is None:
+            unknown_clips += 1
+        else:
+            said.setdefault(clip, []).append(row)
+    if not said:
+        raise CannotDo(
+            "no row of the labels names a clip of the catalogue",
+            "give the folder that the column 'file' starts from with --root",
+        )
+
+    unknown: Counter[str] = Counter()
+    updates = [_update(clip, rows, vocabulary, pseudonyms, unknown) for clip, rows in said.items()]
+    conflicts = [update["clip"] for update in updates if update.pop("conflict")]
+    schema = {"clip": pl.String} | {f"{name} new": table.schema[name] for name in _UPDATED}
+    new = pl.DataFrame(updates, schema=schema)
+    joined = table.join(new, on="clip", how="left", maintain_order="left")
+    changed = joined.with_columns(pl.coalesce(f"{name} new", name).alias(name) for name in _UPDATED)
+    cleared = pl.col("clip").is_in(conflicts)
+    changed = changed.with_columns(
+        pl.when(cleared).then(None).otherwise(pl.col(name)).alias(name) for name in ("view", "labelled_by")
+    )
+    report = LabelReport(
+        matched=len(said),
+        labelled=new["view new"].count(),
+        unknown_clips=unknown_clips,
+        unknown_labels=dict(sorted(unknown.items())),
+        conflicts=len(conflicts),
+    )
+    return conform(changed.select(table.columns)), report
+
+
+def export_labels(table: pl.DataFrame, out: Path) -> None:
+    """Write the labelled clips as a CSV that `import_labels` reads back.
+
+    Raises:
+        CannotDo: `out` cannot be written.
+    """
+    chosen = table.filter(pl.col("view").is_not_null() | pl.col("contrast_agent").is_not_null())
+    with replacing(out) as temporary:
+        chosen.select("clip", "view", "contrast_agent", "labelled_by").write_csv(temporary)
+
+
+def _read(labels: Path) -> tuple[list[Row], set[str]]:
+    """The rows, with empty cells left out, and the columns under their one name."""
+    try:
+        with labels.open(encoding="utf-8-sig") as file:
+            heading = file.readline()
+        separator = max(",;\t", key=heading.count)
+        table = pl.read_csv(labels, infer_schema=False, separator=separator)
+    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
+        raise CannotDo(
+            f"the labels '{labels.name}' cannot be read ({type(error).__name__})",
+            "give a CSV in UTF-8 whose first line names the columns",
+        ) from None
+    names = [name.strip().lower() for name in table.columns]
+    names = [_SAME.get(name, name) for name in names]
+    if len(set(names)) < len(names):
+        raise CannotDo("the labels have two columns for the same thing", "keep one of them")
+    rows = []
+    for values in table.iter_rows():
+        stripped = ((name, (value or "").strip()) for name, value in zip(names, values, strict=True))
+        rows.append({name: value for name, value in stripped if value})
+    return rows, set(names)
+
+
+def _finder(table: pl.DataFrame, root: Path) -> Callable[[Row], str | None]:
+    """A function that finds the clip a row names; None where there is none, or more than one."""
+    clips = set(table["clip"])
+    by_path: dict[str, str] = {}
+    by_name: dict[str, str | None] = {}
+    for clip, path in table.select("clip", "path").iter_rows():
+        by_path[path] = clip
+        for name in {Path(path).name, Path(path).stem}:
+            by_name[name] = None if name in by_name else clip
+
+    def find(row: Row) -> str | None:
+        if row.get("clip") in clips:
+            return row["clip"]
+        if "sopinstanceuid" in row and (clip := clip_id_of_uid(row["sopinstanceuid"])) in clips:
+            return clip
+        if "file" not in row:
+            return None
+        text = row["file"]
+        parts = PureWindowsPath(text).as_posix()
+        for form in (text, parts):
+            if (path := os.path.normpath(root / form)) in by_path:
+                return by_path[path]
+        return by_name.get(text) if "/" not in parts else None
+
+    return find
+
+
+def _update(
+    clip: str, rows: list[Row], vocabulary: Vocabulary, pseudonyms: Pseudonyms | None, unknown: Counter[str]
+) -> dict[str, str | bool | None]:
+    """What the rows of one clip change; `unknown` counts the texts that say nothing."""
+    views: set[str] = set()
+    agents: set[bool] = set()
+    update: dict[str, str | bool | None] = {"clip": clip}
+    for row in rows:
+        if "view" in row:
+            label = vocabulary.find(row["view"])
+            if label is None:
+                unknown[row["view"]] += 1
+            else:
+                views.add(label.view)
+                if label.contrast_agent is not None:
+                    agents.add(label.contrast_agent)
+        if "contrast_agent" in row:
+            agent = _TRUTH.get(row["contrast_agent"].lower())
+            if agent is None:
+                unknown[f"contrast_agent {row['contrast_agent']}"] += 1
+            else:
+                agents.add(agent)
+        for name in ("labelled_by", "split"):
+            if name in row:
+                update[f"{name} new"] = row[name]
+        if pseudonyms is not None:
+            if "patient" in row:
+                update["patient new"] = pseudonyms.patient(row["patient"])
+            if "study" in row:
+                update["study new"] = pseudonyms.study(row["study"])
+    update["conflict"] = len(views) > 1
+    if len(views) == 1:
+        update["view new"] = views.pop()
+        update.setdefault("labelled_by new", "table")
+    if len(agents) == 1:
+        update["contrast_agent new"] = agents.pop()
+    return update

@@ -1,0 +1,140 @@
+"""Synthetic clips: a moving fan on a screen with burnt-in text, ticks, a grey bar and an ECG trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit, generate_uid
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARED = REPOSITORY.parent / "shared" / "data"
+REAL_DICOM = SHARED / "dicom-dev"
+CAMUS = SHARED / "camus-dev"
+
+# Planted in every header and burnt into every synthetic picture; none may leave ingest.
+NAME, PATIENT_ID, SECRETS = "DOE^JOHANNA", "MRN-4711-88", ("DOE", "JOHANNA", "4711")
+
+
+def fan_mask(rows: int, columns: int) -> NDArray[np.bool_]:
+    """(rows, columns) bool: apex near the top, 80 degrees wide."""
+    y, x = np.mgrid[:rows, :columns].astype(float)
+    y, x = y - 0.1 * rows, x - 0.5 * columns
+    return (np.hypot(x, y) < 0.72 * rows) & (np.abs(np.arctan2(x, y)) < np.radians(40)) & (y > 4)
+
+
+def screen(
+    count: int = 10, rows: int = 240, columns: int = 320, *, seed: int = 0, text: bool = True
+) -> NDArray[np.uint8]:
+    """(count, rows, columns) uint8: speckle in a fan with a beating cavity, and a screen around it."""
+    generator = np.random.default_rng(seed)
+    fan = fan_mask(rows, columns)
+    y, x = np.mgrid[:rows, :columns].astype(float)
+    frames = np.zeros((count, rows, columns), np.uint8)
+    speckle = cv2.GaussianBlur(generator.rayleigh(60, (rows, columns + 8 * count)), (3, 3), 0)
+    for number in range(count):
+        tissue = speckle[:, 4 * (number % 4) : 4 * (number % 4) + columns]
+        radius = 0.12 * rows * (1 + 0.3 * np.sin(2 * np.pi * number / max(count, 2)))
+        cavity = np.hypot(x - 0.5 * columns, y - 0.45 * rows) < radius
+        picture = np.where(cavity, 0.25, 1.0) * tissue
+        frames[number] = np.where(fan, np.clip(picture, 15, 255), 0).astype(np.uint8)
+        if text:
+            _dress(frames[number], number)
+    return frames
+
+
+def _dress(frame: NDArray[np.uint8], number: int) -> None:
+    """Text in the corners, ticks, a grey bar, and an ECG trace that moves."""
+    rows, columns = frame.shape
+    size = rows / 600
+    for row, words in enumerate((NAME, PATIENT_ID, "06/03/2022")):
+        cv2.putText(frame, words, (3, round(rows * (0.06 + 0.06 * row))), 0, size, 255, 1, cv2.LINE_AA)
+    cv2.putText(frame, f"HR {60 + number}", (round(0.82 * columns), round(0.95 * rows)), 0, size, 255, 1)
+    frame[round(0.2 * rows) : round(0.5 * rows), columns - 8 : columns - 3] = np.linspace(
+        255, 0, round(0.5 * rows) - round(0.2 * rows)
+    )[:, None]
+    x = np.arange(columns)
+    trace = 0.93 * rows - 0.05 * rows * (np.abs((x + 9 * number) % 70 - 35) < 3)
+    frame[trace.astype(int), x] = 200
+
+
+def write_dicom(
+    path: Path,
+    pixels: NDArray[Any],
+    *,
+    photometric: str = "MONOCHROME2",
+    jpeg: bool = False,
+    compress: str | None = None,
+    regions: tuple[tuple[int, ...], ...] = (),
+    **elements: Any,
+) -> Path:
+    """Write an ultrasound file with planted identifiers.
+
+    Args:
+        pixels: (F, H, W) or (F, H, W, 3), in the colour model that `photometric` says; RGB for `jpeg`.
+        jpeg: JPEG baseline through simplejpeg, which makes YBR of RGB.
+        compress: transfer syntax UID for pydicom to compress to.
+        regions: (spatial format, data type, x0, y0, x1, y1) each.
+        elements: further elements by keyword, over the defaults; None leaves one out.
+    """
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if jpeg else ExplicitVRLittleEndian
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
+    defaults = {
+        "SOPInstanceUID": generate_uid(),
+        "StudyInstanceUID": "1.2.3.4711",
+        "SeriesInstanceUID": "1.2.3.4",
+        "Modality": "US",
+        "PatientName": NAME,
+        "PatientID": PATIENT_ID,
+        "FrameTime": "33.3",
+        "Manufacturer": "Phantom Works",
+        "ManufacturerModelName": "Sonora 300",
+        "SamplesPerPixel": 3 if pixels.ndim == 4 else 1,
+        "PhotometricInterpretation": photometric,
+        "NumberOfFrames": len(pixels),
+        "Rows": pixels.shape[1],
+        "Columns": pixels.shape[2],
+        "BitsAllocated": 8 * pixels.dtype.itemsize,
+        "BitsStored": 8 * pixels.dtype.itemsize,
+        "HighBit": 8 * pixels.dtype.itemsize - 1,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+    }
+    if pixels.ndim == 4:
+        defaults["PlanarConfiguration"] = 0
+    for keyword, value in (defaults | elements).items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    if regions:
+        dataset.SequenceOfUltrasoundRegions = Sequence([_region(*region) for region in regions])
+    if jpeg:
+        sampling = "422" if pixels.ndim == 4 else "Gray"
+        space = "RGB" if pixels.ndim == 4 else "GRAY"
+        whole = np.ascontiguousarray(pixels if pixels.ndim == 4 else pixels[..., None])
+        coded = [simplejpeg.encode_jpeg(frame, 90, space, sampling) for frame in whole]
+        dataset.PixelData = encapsulate(coded)
+        dataset["PixelData"].VR = "OB"
+    else:
+        dataset.PixelData = pixels.tobytes()
+        dataset["PixelData"].VR = "OB" if pixels.dtype.itemsize == 1 else "OW"
+    if compress:
+        dataset.compress(compress, generate_instance_uid=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _region(spatial_format: int, data_type: int, x0: int, y0: int, x1: int, y1: int) -> Dataset:
+    item = Dataset()
+    item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = spatial_format, data_type, 0
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = x0, y0
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = x1, y1
+    return item

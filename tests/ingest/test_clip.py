@@ -1,0 +1,69 @@
+"""Files are opened by content; what they show is told from tags first, from colours second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clip_files import fan_mask, write_dicom
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from apical.errors import ClipProblem
+from apical.ingest.clip import open_clip, spread, triage
+
+
+@given(frames=st.integers(1, 500), count=st.integers(1, 40))
+def test_spread_is_even_and_distinct(frames: int, count: int) -> None:
+    numbers = spread(frames, count)
+    assert len(set(numbers)) == len(numbers) == min(frames, count)
+    assert all(0 <= number < frames for number in numbers)
+    gaps = np.diff(numbers)
+    assert gaps.size == 0 or gaps.max() - gaps.min() <= 1
+    assert abs(numbers[0] - (frames - 1 - numbers[-1])) <= 1  # as far from the start as from the end
+
+
+def with_colour(frames: NDArray[np.uint8], how: str) -> NDArray[np.uint8]:
+    colour = np.repeat(frames[..., None], 3, axis=3)
+    if how == "doppler":
+        colour[:, 90:130, 140:160] = (220, 40, 20)
+        colour[:, 90:130, 165:185] = (20, 60, 220)
+    if how == "sepia":
+        colour[..., 2] = colour[..., 2] // 2
+        colour[..., 1] = colour[..., 1] // 4 * 3
+    if how == "coloured screen":
+        colour[:, :20][frames[:, :20] > 0] = (40, 60, 250)
+        colour[:, 225:][frames[:, 225:] > 0] = (0, 255, 0)
+    return colour
+
+
+@pytest.mark.parametrize(
+    ("how", "mode"), [("grey", "2d"), ("doppler", "colour"), ("sepia", "2d"), ("coloured screen", "2d")]
+)
+def test_colour_doppler_by_its_pixels(tmp_path: Path, frames: NDArray[np.uint8], how: str, mode: str) -> None:
+    clip = open_clip(write_dicom(tmp_path / "a", with_colour(frames, how), photometric="RGB"))
+    found, sector = triage(clip)
+    assert found == mode
+    assert sector is not None
+
+
+def test_declared_modes_need_no_pixels(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    """A spectral clip is told by its tags, even if its pixels are damaged."""
+    path = write_dicom(tmp_path / "a", frames, regions=((3, 3, 0, 0, 99, 99),), NumberOfFrames=900)
+    assert triage(open_clip(path)) == ("spectral", None)
+
+
+def test_declared_colour_has_a_sector(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    path = write_dicom(tmp_path / "a", frames, regions=((1, 2, 20, 10, 300, 210),))
+    mode, sector = triage(open_clip(path))
+    assert mode == "colour"
+    assert sector is not None
+    assert (sector.mask & ~fan_mask(240, 320)).mean() < 0.01
+
+
+@pytest.mark.parametrize("name", ["missing.dcm", "."])
+def test_unreadable_places_are_problems(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ClipProblem, match=r"^the file cannot be read$"):
+        open_clip(tmp_path / name)

@@ -1,0 +1,140 @@
+"""Labels find their clips in every way a site writes them, and nothing is guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from apical.catalogue import conform
+from apical.errors import CannotDo, PatientOverlap, WrongCall
+from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid
+from apical.ingest.labels import export_labels, import_labels
+from apical.views import standard_vocabulary
+
+VIEWS = standard_vocabulary()
+KEY = Pseudonyms(bytes(32))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pl.DataFrame:
+    """Four clips of two patients: a/1.avi, a/2.avi, b/1.avi and b/unique.avi."""
+    names = ["a/1.avi", "a/2.avi", "b/1.avi", "b/unique.avi"]
+    return conform(
+        pl.DataFrame(
+            {
+                "clip": [clip_id_of_uid(f"1.2.{number}") for number in range(4)],
+                "path": [str(tmp_path.resolve() / name) for name in names],
+                "patient": ["p", "p", "q", "q"],
+            }
+        )
+    )
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,view\na/1.avi,A4C\nb/unique.avi,PLAX\n",
+        "FileName;Label\nunique;parasternal long axis\na\\1.avi;AP4\n",
+        "\ufeffPath\tVIEW\n./a/1.avi\tA4C\n{root}/b/unique.avi\tPLAX\n",
+        "clip,view\n{clip0},A4C\n{clip3},PLAX\n",
+        "SOPInstanceUID,view,notes\n1.2.0,A4C,x\n1.2.3,PLAX,y\n",
+        "sop_instance_uid,label\r\n1.2.0, A4C \r\n1.2.3,PLAX\r\n",
+        "file,view\na/1.avi,A4C\na/2.avi,\nb/unique.avi,PLAX\n",
+    ],
+)
+def test_ways_to_name_a_clip(tmp_path: Path, table: pl.DataFrame, text: str) -> None:
+    filled = text.replace("{root}", str(tmp_path.resolve()))
+    for number in (0, 3):
+        filled = filled.replace(f"{{clip{number}}}", table["clip"][number])
+    labelled, report = import_labels(table, write(tmp_path, filled), VIEWS)
+    assert labelled["view"].to_list() == ["A4C", None, None, "PLAX"]
+    assert labelled["labelled_by"].to_list() == ["table", None, None, "table"]
+    assert report.labelled == 2
+    assert report.problems == []
+
+
+def test_what_does_not_fit_is_reported_not_guessed(tmp_path: Path, table: pl.DataFrame) -> None:
+    text = (
+        "file,view\n"
+        "a/1.avi,A4C\na/1.avi,A2C\n"  # a conflict
+        "a/2.avi,four-ish chamber\n"  # no such view
+        "b/unique.avi,four-ish chamber\nb/unique.avi,PLAX\nb/unique.avi,parasternal long axis\n"
+        "1.avi,A4C\n"  # two clips have that name
+        "c/3.avi,A4C\n"
+    )
+    before = table.with_columns(view=pl.Series(["PLAX", None, "A3C", None]))
+    labelled, report = import_labels(before, write(tmp_path, text), VIEWS)
+    assert labelled["view"].to_list() == [None, None, "A3C", "PLAX"]
+    assert (report.matched, report.labelled, report.unknown_clips, report.conflicts) == (3, 1, 2, 1)
+    assert report.unknown_labels == {"four-ish chamber": 2}
+    assert len(report.problems) == 3
+    assert report.lines()[0] == "3 clips matched, 1 labelled"
+
+
+def test_contrast_agent_from_the_label_or_its_column(tmp_path: Path, table: pl.DataFrame) -> None:
+    text = "file,view,contrast_agent\na/1.avi,A4C with contrast,\na/2.avi,A4C,no\nb/1.avi,A4C,perhaps\n"
+    labelled, report = import_labels(table, write(tmp_path, text), VIEWS)
+    assert labelled["contrast_agent"].to_list() == [True, False, None, None]
+    assert report.unknown_labels == {"contrast_agent perhaps": 1}
+
+
+def test_patients_studies_and_splits(tmp_path: Path, table: pl.DataFrame) -> None:
+    """Patients enter as pseudonyms, the same that a DICOM header with that number would give."""
+    text = "file,patient,study,split,labelled_by\na/1.avi,DOE,7,test,eve\nb/unique.avi,DOE,8,test,\n"
+    labelled, _ = import_labels(table, write(tmp_path, text), VIEWS, pseudonyms=KEY)
+    assert labelled["patient"].to_list() == [KEY.patient("DOE"), "p", "q", KEY.patient("DOE")]
+    assert labelled["study"].to_list() == [KEY.study("7"), None, None, KEY.study("8")]
+    assert labelled["split"].to_list() == ["test", None, None, "test"]
+    assert labelled["labelled_by"].to_list() == ["eve", None, None, None]
+    with pytest.raises(WrongCall, match="key of the pseudonyms"):
+        import_labels(table, tmp_path / "labels.csv", VIEWS)
+    overlap = write(tmp_path, "file,split\na/1.avi,train\na/2.avi,test\n")
+    with pytest.raises(PatientOverlap):
+        import_labels(table, overlap, VIEWS)
+
+
+def test_root(tmp_path: Path, table: pl.DataFrame) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    labels = write(tmp_path / "elsewhere", "file,view\na/1.avi,A4C\n")
+    with pytest.raises(CannotDo, match="no row of the labels names a clip"):
+        import_labels(table, labels, VIEWS)
+    labelled, _ = import_labels(table, labels, VIEWS, root=tmp_path)
+    assert labelled["view"][0] == "A4C"
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("view,colour\nA4C,red\n", WrongCall),
+        ("", CannotDo),
+        ("file,path,view\na,b,c\n", CannotDo),
+        ("file,view\n\xff\xfe", CannotDo),
+        ("file,split\na/1.avi,holdout\n", CannotDo),
+    ],
+)
+def test_tables_that_cannot_be_used(
+    tmp_path: Path, table: pl.DataFrame, text: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        import_labels(table, write(tmp_path, text), VIEWS)
+
+
+def test_missing_table(tmp_path: Path, table: pl.DataFrame) -> None:
+    with pytest.raises(CannotDo, match="cannot be read"):
+        import_labels(table, tmp_path / "missing.csv", VIEWS)
+
+
+def test_out_and_in_again(tmp_path: Path, table: pl.DataFrame) -> None:
+    labels = write(tmp_path, "file,view,labelled_by\na/1.avi,A4C with contrast,eve\nb/1.avi,PLAX,\n")
+    labelled, _ = import_labels(table, labels, VIEWS)
+    export_labels(labelled, tmp_path / "out.csv")
+    again, _ = import_labels(table, tmp_path / "out.csv", VIEWS)
+    assert again.equals(labelled)
