@@ -12,6 +12,7 @@ setup: .venv/installed
 	touch $@
 
 demo: setup
+	rm -rf apical-demo
 	$(BIN)/apical demo --out apical-demo
 
 test: setup

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 from apical.cli import run
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("untimed", deadline=None)  # slow machines are no failure
+hypothesis.settings.load_profile("untimed")
 NETWORK = "encoder: {depth: 10, width: 4, stem_stride: 2}\ninput_size: 32\n"
 
 

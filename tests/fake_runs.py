@@ -25,10 +25,12 @@ def fake_predictions(
     clips: int = 11,
     skill: float = 2.5,
     rare_skill: float | None = None,
+    untaught: tuple[str, ...] = (),
 ) -> Predictions:
     """Clips of train, validation and test patients; the same clips and labels for every method and seed.
 
-    `skill` is the distance of the view's logit from the others' noise; `rare_skill` that of `RARE`.
+    `skill` is the distance of the view's logit from the others' noise; `rare_skill` that of `RARE`. Views in
+    `untaught` are shut off as a `Classifier` does.
     """
     truth = np.random.default_rng(99)
     n, k = sum(patients) * clips, len(views)
@@ -38,6 +40,7 @@ def fake_predictions(
     habit = random.normal(0, 0.7, (sum(patients), k))[patient]
     skills = np.array([skill if rare_skill is None or v not in RARE else rare_skill for v in views])
     logits = skills[label, None] * np.eye(k)[label] + random.normal(0, 1, (n, k)) + habit
+    logits[:, np.isin(views, untaught)] = -1e4
     centres = np.random.default_rng(5).normal(0, 1, (k, 16))
     return Predictions(
         method=method,

@@ -53,7 +53,7 @@ def test_a_csv_made_by_hand_is_a_catalogue(tmp_path):
         ("clip,path,patient\n1,x,\n", "without 'patient'"),
         ("clip,path,patient\n1,x,p\n1,y,p\n", "a clip twice"),
         ("clip,path,patient,split\n1,x,p,dev\n", "unknown splits"),
-        ("clip,path,patient,frames\n1,x,p,many\n", "wrong type"),
+        ("clip,path,patient,frames\n1,x,p,many\n", r"cannot be read.*SCHEMA"),
         ("", "cannot be read"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_the_old_catalogue(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    monkeypatch.setattr("apical.files.os.fsync", full)
     with pytest.raises(CannotDo, match=r"'c\.parquet' cannot be written \(No space left on device\)"):
         write_catalogue(table(["b"]), path)
     monkeypatch.undo()
@@ -149,3 +149,42 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(CannotDo, match="cannot be written"):
         write_catalogue(table(["a"]), tmp_path / "file" / "c.parquet")
+
+
+def test_splits_and_budgets_do_not_depend_on_the_pseudonyms():
+    """The same clips under two keys: the draws go by the order of the rows."""
+    patients = [f"{number % 9}" for number in range(40)]
+    renamed = [f"{(7 * int(name) + 3) % 101}x" for name in patients]
+    views = ["A4C", "A5C"] * 20
+    one, other = (split_patients(table(names, view=views), seed=4) for names in (patients, renamed))
+    assert one["split"].equals(other["split"])
+    few = [limit_labels(each, {"A5C": 1}, default=2, seed=4)["view"] for each in (one, other)]
+    assert few[0].equals(few[1])
+
+
+def test_a_new_clip_gets_the_split_of_its_patient():
+    assert table(["a", "b", "a"], split=["test", None, None])["split"].to_list() == ["test", None, "test"]
+
+
+def test_a_users_csv_is_not_overwritten(tmp_path):
+    with pytest.raises(WrongCall, match="not as CSV"):
+        write_catalogue(table(["a"]), tmp_path / "mine.csv")
+
+
+def test_numbers_with_leading_zeros_stay_text(tmp_path):
+    (tmp_path / "c.csv").write_text("clip,path,patient,contrast_agent\n0001,x,007,true\n2,y,7,\n")
+    read = read_catalogue(tmp_path / "c.csv")
+    assert read["patient"].to_list() == ["007", "7"]
+    assert read["contrast_agent"].to_list() == [True, None]
+
+
+def test_odd_splits_are_not_quoted():
+    """A shifted column may hold names."""
+    with pytest.raises(CannotDo) as caught:
+        table(["a"], split=["Smith John"])
+    assert "Smith" not in str(caught.value)
+
+
+def test_a_negative_budget():
+    with pytest.raises(WrongCall, match="negative"):
+        limit_labels(table(["a"]), {}, default=-1)

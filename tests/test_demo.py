@@ -19,7 +19,7 @@ def tiny(monkeypatch):
 
 
 def test_the_whole_demo(tiny, tmp_path, capfd):
-    summary = run_demo(tmp_path / "demo", patients=14, seeds=2)
+    summary = run_demo(tmp_path / "demo", patients=20, seeds=2)
     printed = capfd.readouterr().out
     for verb in ("phantom", "scan", "labels import", "labels split", "labels limit", "frames", "pretrain",
                  "train", "evaluate", "bundle", "predict"):  # fmt: skip
@@ -36,5 +36,5 @@ def test_the_whole_demo(tiny, tmp_path, capfd):
 
 def test_a_folder_in_use_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(CannotDo, match="is not empty"):
+    with pytest.raises(CannotDo, match="is not an empty folder"):
         run_demo(tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from apical.errors import CannotDo, PatientOverlap, WrongCall
-from apical.files import replacing
+from apical.files import write_table
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "clip": pl.String,  # stable id: hash of SOPInstanceUID, or of the content where there is none
@@ -41,7 +41,9 @@ SPLITS = ("train", "validation", "test")
 def read_catalogue(path: Path) -> pl.DataFrame:
     """Read a catalogue from Parquet, or from a CSV with at least clip, path and patient.
 
-    Columns of `SCHEMA` that are missing are filled with null; other columns are kept.
+    Columns of `SCHEMA` that are missing are filled with null; other columns are kept. A CSV has no
+    `region`, and its `patient` must already be a pseudonym: it goes as it is into whatever is made
+    from the catalogue.
 
     Raises:
         CannotDo: not a table, a required column is missing or empty, a clip stands twice, or a
@@ -49,17 +51,24 @@ def read_catalogue(path: Path) -> pl.DataFrame:
         PatientOverlap: a patient stands in two splits.
     """
     try:
-        table = pl.read_csv(path) if path.suffix.lower() == ".csv" else pl.read_parquet(path)
+        if path.suffix.lower() == ".csv":
+            types = {name: dtype for name, dtype in SCHEMA.items() if name != "region"}
+            table = pl.read_csv(path, schema_overrides=types)
+        else:
+            table = pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise CannotDo(
             f"the catalogue '{path.name}' cannot be read ({type(error).__name__})",
-            "make one with 'apical scan FOLDER'",
-        ) from error
+            "make one with 'apical scan FOLDER', or compare its columns with apical.catalogue.SCHEMA",
+        ) from None
     return conform(table)
 
 
 def conform(table: pl.DataFrame) -> pl.DataFrame:
-    """Bring a table to `SCHEMA` and check it; see `read_catalogue` for the errors."""
+    """Bring a table to `SCHEMA` and check it; see `read_catalogue` for the errors.
+
+    A split belongs to a patient: clips without one get that of the patient's other clips.
+    """
     for name in REQUIRED:
         if name not in table.columns or table[name].null_count():
             raise CannotDo(
@@ -70,18 +79,17 @@ def conform(table: pl.DataFrame) -> pl.DataFrame:
             (pl.col(name).cast(dtype) if name in table.columns else pl.lit(None, dtype).alias(name))
             for name, dtype in SCHEMA.items()
         )
-    except pl.exceptions.PolarsError as error:
+    except pl.exceptions.PolarsError:
         raise CannotDo(
             "the catalogue has a value of the wrong type", "compare its columns with apical.catalogue.SCHEMA"
-        ) from error
+        ) from None
     if table["clip"].is_duplicated().any():
         raise CannotDo("the catalogue holds a clip twice", "keep one row a clip")
-    odd = set(table["split"].drop_nulls().unique()) - set(SPLITS)
-    if odd:
-        raise CannotDo(
-            f"the catalogue has unknown splits {sorted(odd)}", f"use only {', '.join(SPLITS)} or null"
-        )
+    if not table["split"].drop_nulls().is_in(SPLITS).all():
+        raise CannotDo("the catalogue has unknown splits", f"use only {', '.join(SPLITS)} or null")
     check_splits(table)
+    of_patient = pl.col("split").drop_nulls().first().over("patient")
+    table = table.with_columns(pl.col("split").fill_null(of_patient))
     rest = [name for name in table.columns if name not in SCHEMA]
     return table.select(*SCHEMA, *rest)
 
@@ -90,11 +98,14 @@ def write_catalogue(table: pl.DataFrame, path: Path) -> None:
     """Write atomically as Parquet.
 
     Raises:
+        WrongCall: `path` ends in .csv: a table made by hand is not overwritten.
         CannotDo: the folder cannot be written, or the disk is full.
     """
-    table = conform(table)
-    with replacing(path) as temporary:
-        table.write_parquet(temporary)
+    if path.suffix.lower() == ".csv":
+        raise WrongCall(
+            "a catalogue is written as Parquet, not as CSV", "give another --out, ending in .parquet"
+        )
+    write_table(path, conform(table))
 
 
 def usable(table: pl.DataFrame) -> pl.DataFrame:
@@ -122,6 +133,9 @@ def split_patients(
 ) -> pl.DataFrame:
     """Give every patient one split, at random.
 
+    The draw goes by the order of the rows, not by the pseudonyms, so one folder scanned twice under
+    different keys is split alike.
+
     Args:
         table: a catalogue; splits it already has are replaced.
         validation: share of the patients for choosing settings and calibration.
@@ -136,7 +150,7 @@ def split_patients(
         raise WrongCall(
             "the validation and test shares leave no patients to train on", "let them add up to < 1"
         )
-    patients = usable(table)["patient"].unique().sort().to_list()
+    patients = usable(table)["patient"].unique(maintain_order=True).to_list()
     random.Random(seed).shuffle(patients)
     sizes = [max(1, round(share * len(patients))) if share else 0 for share in (validation, test)]
     if sum(sizes) >= len(patients):
@@ -158,7 +172,7 @@ def limit_labels(
     """Keep training labels of only so many *patients* a view; the other labels become null.
 
     Validation and test labels stay. For one seed the chosen patients are nested: those of a
-    budget of 2 are among those of 5.
+    budget of 2 are among those of 5. The draw goes by the order of the rows, as in `split_patients`.
 
     Args:
         table: a catalogue with splits and labels.
@@ -167,8 +181,10 @@ def limit_labels(
         seed: fixes the draw.
 
     Raises:
-        WrongCall: a view of the budget stands on no training clip.
+        WrongCall: a budget is negative, or for a view that stands on no training clip.
     """
+    if min([0, *budget.values(), default or 0]) < 0:
+        raise WrongCall("a label budget is negative", "give numbers of patients")
     training = usable(table).filter((pl.col("split") == "train") & pl.col("view").is_not_null())
     missing = set(budget) - set(training["view"])
     if missing:
@@ -179,7 +195,7 @@ def limit_labels(
     keep: list[str] = []
     for view in training["view"].unique().sort():
         of_view = training.filter(pl.col("view") == view)
-        patients = of_view["patient"].unique().sort().to_list()
+        patients = of_view["patient"].unique(maintain_order=True).to_list()
         random.Random(f"{seed} {view}").shuffle(patients)
         chosen = patients[: budget.get(view, default)]
         keep += of_view.filter(pl.col("patient").is_in(chosen))["clip"].to_list()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from apical.errors import WrongCall
 
@@ -28,11 +28,11 @@ class PhantomSettings(Settings):
     """How many synthetic patients, and how hard they are."""
 
     patients: int = Field(20, ge=1, description="synthetic patients, one exam each")
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     frames: int = Field(16, ge=1, description="frames a cine")
     image_rows: int = Field(300, ge=96, description="height of the screen in pixels")
     difficulty: float = Field(0.55, ge=0, le=2, description="probe error and anatomical spread; 0 = textbook")
-    workers: int = Field(1, ge=0, description="processes; 0 = one per core")
+    workers: int = Field(0, ge=0, description="processes; 0 = one per core")
 
 
 class ScanSettings(Settings):
@@ -97,9 +97,12 @@ class PretrainSettings(Settings):
         description="time budget; the schedule then anneals by the clock, so results depend on speed",
     )
     checkpoint_minutes: float = Field(2.0, ge=0)
-    precision: Literal["32", "bf16"] = "32"
+    precision: Annotated[Literal["32", "bf16"], BeforeValidator(str)] = "32"  # YAML reads 32 as a number
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = 0
+    seed: int = Field(0, ge=0)
+
+
+NEEDS_ENCODER = ("probe", "fine-tune")  # methods that start from a pre-trained encoder
 
 
 class TrainSettings(Settings):
@@ -125,7 +128,7 @@ class TrainSettings(Settings):
     adjustment: float = Field(1.0, ge=0, description="strength of logit adjustment")
     probe_penalty: float = Field(1e-2, gt=0, description="probe: weight of the squared norm")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 class JudgeSettings(Settings):
@@ -133,7 +136,7 @@ class JudgeSettings(Settings):
 
     resamples: int = Field(2000, ge=100, description="bootstrap resamples over patients")
     confidence: float = Field(0.95, gt=0.5, lt=1)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
 
 
 def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: Any) -> AnySettings:
@@ -150,7 +153,7 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
             raise WrongCall(
                 f"the settings file '{path.name}' cannot be read ({type(error).__name__})",
                 "give a YAML file of 'name: value' lines",
-            ) from error
+            ) from None
     values |= {name: value for name, value in changes.items() if value is not None}
     try:
         return kind.model_validate(values)
@@ -160,7 +163,7 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
         raise WrongCall(
             f"{kind.__name__} {name or 'values'}: {first['msg']}",
             f"see the fields of apical.config.{kind.__name__}",
-        ) from error
+        ) from None
 
 
 def worker_count(workers: int) -> int:

@@ -25,7 +25,7 @@ class Console:
 
     Args:
         json_output: print results as one JSON document.
-        quiet: print results and errors only.
+        quiet: print results and errors, but no progress.
         verbose: also print every problem, not only how many there are.
     """
 
@@ -34,11 +34,6 @@ class Console:
         self.quiet = quiet
         self.verbose = verbose
         self._errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
-
-    def tell(self, line: str) -> None:
-        """A line on how things go."""
-        if not self.quiet:
-            self._errors.print(line, markup=False)
 
     def problems(self, lines: list[str], summary: str) -> None:
         """Something did not work, but the rest did: a summary, and the lines when verbose or few."""
@@ -51,10 +46,7 @@ class Console:
 
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
         """What was done: for a program or for a person."""
-        if self.json_output:
-            print(json.dumps(facts, indent=2, default=str))
-        elif not self.quiet:
-            print("\n".join(lines))
+        print(json.dumps(facts, indent=2, default=str) if self.json_output else "\n".join(lines))
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -89,6 +81,7 @@ class Console:
                 reached = fifth
                 seconds = time.monotonic() - began
                 left = seconds * (total - done) / max(done, 1)
-                self.tell(f"{title}: {done}/{total}, {seconds:.0f} s, about {left:.0f} s left")
+                line = f"{title}: {done}/{total}, {seconds:.0f} s, about {left:.0f} s left"
+                self._errors.print(line, markup=False)
 
         return tell

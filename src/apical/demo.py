@@ -6,9 +6,12 @@ sees is what was done.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +21,13 @@ import yaml
 
 from apical.cli import run
 from apical.cli.options import DONE, Json, Quiet
+from apical.config import NEEDS_ENCODER
 from apical.errors import CannotDo
+from apical.files import write_atomically
 
 RARE = ("RV-inflow", "PSAX-MV", "PSAX-apex", "A3C", "A5C", "IVC", "suprasternal")
 RARE_PATIENTS, COMMON_PATIENTS = 2, 10
 METHODS = ("naive", "logit-adjusted", "probe", "fine-tune")
-FROM_ENCODER = ("probe", "fine-tune")
 
 PHANTOM = ("--frames", 10)
 # Sized for a laptop CPU: small frames, a small network, minutes instead of a night.
@@ -47,21 +51,21 @@ def run_demo(out: Path, *, patients: int = 60, seeds: int = 2, quiet: bool = Fal
     Raises:
         CannotDo: `out` holds something, or a step failed (its own error was printed).
     """
-    if out.exists() and any(out.iterdir()):
-        raise CannotDo(f"'{out.name}' is not empty", "delete it, or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise CannotDo(f"'{out.name}' is not an empty folder", "delete it, or choose another --out")
     began = time.monotonic()
 
     def step(*words: object) -> None:
         line = [str(word) for word in words]
         if not quiet:
             print(f"\n$ apical {shlex.join(line)}", flush=True)
-        code = run([*line, "--quiet"] if quiet else line)
+        with contextlib.redirect_stdout(io.StringIO() if quiet else sys.stdout):
+            code = run([*line, "--quiet"] if quiet else line)
         if code != DONE:
             raise CannotDo(f"the demo stopped at 'apical {line[0]}'", "see the line above")
 
     for name, settings in (("pretrain", PRETRAIN), ("train", TRAIN)):
-        (out / f"{name}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        write_atomically(out / f"{name}.yaml", yaml.safe_dump(settings).encode())
     exams, catalogue, store, encoder = (
         out / name for name in ("phantom", "catalogue.parquet", "frames", "pretrain")
     )
@@ -81,7 +85,7 @@ def run_demo(out: Path, *, patients: int = 60, seeds: int = 2, quiet: bool = Fal
         for method in METHODS:
             runs.append(out / "runs" / f"{method}-{seed}")
             words = ["--method", method, "--seed", seed, "--config", out / "train.yaml", "--out", runs[-1]]
-            words += ["--encoder", encoder] if method in FROM_ENCODER else []
+            words += ["--encoder", encoder] if method in NEEDS_ENCODER else []
             step("train", store, few, *words)
     step("evaluate", *runs, "--store", store, "--out", out / "report")
     step("bundle", out / "runs" / "fine-tune-0", "--report", out / "report", "--out", out / "bundle")
@@ -104,7 +108,7 @@ def real_clip() -> Path:
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("apical-demo"),
-    patients: Annotated[int, typer.Option(min=12, help="Synthetic patients.")] = 60,
+    patients: Annotated[int, typer.Option(min=20, help="Synthetic patients.")] = 60,
     seeds: Annotated[int, typer.Option(min=1, help="Label draws and training seeds a method.")] = 2,
     quiet: Quiet = False,
     json_output: Json = False,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from apical.errors import CannotDo
 
@@ -32,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise cannot_write(path, error) from error
+        raise cannot_write(path, error) from None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -48,6 +52,13 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file by `data` in one step; see `replacing` for the errors."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_table(path: Path, table: pl.DataFrame, **options: Any) -> None:
+    """Write Parquet in one step; see `replacing` for the errors. `options` are those of polars."""
+    buffer = io.BytesIO()  # so that a full disk is met by `replacing`, not inside polars
+    table.write_parquet(buffer, **options)
+    write_atomically(path, buffer.getvalue())
 
 
 def cannot_write(path: Path, error: OSError) -> CannotDo:

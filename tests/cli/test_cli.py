@@ -201,4 +201,4 @@ def test_stopping_by_keyboard_is_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr("apical.catalogue.read_catalogue", stopped)
     assert call("labels", "split", "x") == COULD_NOT
-    assert "what was finished is kept" in error_line(capsys)
+    assert "stopped" in error_line(capsys)

@@ -14,13 +14,12 @@ def test_logs_get_a_line_each_fifth_with_an_estimate(capsys):
     assert all("left" in line for line in lines)
 
 
-def test_quiet_is_quiet(capsys):
+def test_quiet_hides_progress_but_not_results(capsys):
     console = Console(quiet=True)
-    console.tell("x")
-    console.result({}, ["y"])
     with console.progress("Working") as progress:
         progress(1, 1)
-    assert capsys.readouterr() == ("", "")
+    console.result({}, ["done"])
+    assert capsys.readouterr() == ("done\n", "")
 
 
 def test_json_wins_over_lines(capsys):

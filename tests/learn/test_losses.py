@@ -36,7 +36,7 @@ def naive_loops(embeddings, positive, negative, temperature):
         ]
         ours = [j for j in range(len(embeddings)) if j != i and positive[i, j]]
         theirs = [j for j in range(len(embeddings)) if j != i and negative[i, j]]
-        if not ours:
+        if not ours or not {*theirs} - {*ours}:
             continue
         anchors += 1
         below = sum(math.exp(similarity[a]) for a in {*ours, *theirs})

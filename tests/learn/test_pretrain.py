@@ -159,6 +159,37 @@ def test_same_view_without_labels(exams, tmp_path, few_steps):
         pretrain(exams / "frames", tmp_path / "bare.parquet", tmp_path / "run", settings)
 
 
+def test_resume_before_the_first_checkpoint_logs_each_step_once(exams, tmp_path, few_steps):
+    def stop(done, total):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        start(exams, tmp_path / "run", few_steps, progress=stop)
+    run = start(exams, tmp_path / "run", few_steps, resume=True)
+    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").open()]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_run_is_not_resumed_on_other_clips(exams, tmp_path, few_steps):
+    def stop(done, total):
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        start(exams, tmp_path / "run", few_steps, progress=stop)
+    write_catalogue(read_catalogue(exams / "catalogue.parquet").head(30), tmp_path / "half.parquet")
+    with pytest.raises(CannotDo, match=r"other settings \(clips\)"):
+        pretrain(exams / "frames", tmp_path / "half.parquet", tmp_path / "run", few_steps, resume=True)
+
+
+def test_a_device_that_is_not_there(exams, tmp_path, few_steps):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(CannotDo, match="there is no 'cuda' device on this machine"):
+        start(exams, tmp_path / "run", few_steps.model_copy(update={"accelerator": "cuda"}))
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_unfinished_run_has_no_encoder(exams, tmp_path, few_steps):
     def stop(done, total):
         raise Stopped

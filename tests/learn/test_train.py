@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
-from apical.errors import CannotDo, WrongCall
+from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.imbalance import adjusted, log_prior
 from apical.learn.predictions import Predictions
+from apical.learn.pretrain import pretrain
 from apical.learn.probe import fit_linear
 from apical.learn.train import load_classifier, train
 
@@ -147,6 +148,38 @@ def test_a_store_of_other_clips(exams, tmp_path, training):
     write_catalogue(table, tmp_path / "other.parquet")
     with pytest.raises(CannotDo, match="no clip in common"):
         start(exams, tmp_path / "run", training("naive"), tmp_path / "other.parquet")
+
+
+def test_an_encoder_that_saw_the_test_patients_is_refused(exams, tmp_path, training, few_steps):
+    """Pre-trained before the patients were split, it knows them all."""
+    table = read_catalogue(exams / "catalogue.parquet").with_columns(split=pl.lit(None, pl.String))
+    write_catalogue(table, tmp_path / "unsplit.parquet")
+    encoder = tmp_path / "encoder"
+    pretrain(exams / "frames", tmp_path / "unsplit.parquet", encoder, few_steps)
+    with pytest.raises(PatientOverlap, match="pre-trained on 8 patients of the validation or test split"):
+        start(exams, tmp_path / "run", training("probe"), encoder=encoder)
+
+
+def test_clips_with_a_problem_do_not_teach(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet")
+    gone = pl.when(pl.col("view") == "A2C").then(pl.lit("consent withdrawn")).otherwise(pl.col("problem"))
+    write_catalogue(table.with_columns(problem=gone), tmp_path / "c.parquet")
+    run = start(exams, tmp_path / "run", training("naive", steps=2), tmp_path / "c.parquet")
+    assert json.loads((run / "budget.json").read_text())["A2C"] == 0
+    assert len(Predictions.load(run / "predictions.parquet")) == 40
+
+
+def test_a_stopped_training_begins_again_and_a_finished_one_stays(exams, tmp_path, training):
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start(exams, tmp_path / "run", training("naive", steps=5), progress=stop)
+    run = start(exams, tmp_path / "run", training("naive", steps=5))
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 5
+    with pytest.raises(CannotDo, match="'run' already holds a run"):
+        start(exams, tmp_path / "run", training("naive", steps=5))
 
 
 def test_the_label_budget_counts_patients(exams, tmp_path, training):

@@ -94,7 +94,9 @@ def limit(
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Catalogue to write.")],
     budget: Annotated[list[str], typer.Option(help="VIEW=PATIENTS; may be repeated.")] = [],  # noqa: B006
-    default: Annotated[int | None, typer.Option(help="Patients for the other views; all by default.")] = None,
+    default: Annotated[
+        int | None, typer.Option(min=0, help="Patients for the other views; all by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Fixes the draw of patients.")] = 0,
     views: Views = None,
     quiet: Quiet = False,
@@ -127,6 +129,8 @@ def limit(
 def export_labels(
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
+    quiet: Quiet = False,
+    json_output: Json = False,
 ) -> int:
     """Write the labels as a CSV that 'labels import' reads back.
 
@@ -135,5 +139,10 @@ def export_labels(
     from apical.catalogue import read_catalogue
     from apical.ingest.labels import export_labels as write
 
-    write(read_catalogue(catalogue), out)
+    table = read_catalogue(catalogue)
+    write(table, out)
+    labelled = table["view"].count()
+    Console(json_output=json_output, quiet=quiet).result(
+        {"labelled": labelled}, [f"{labelled} labels → {out.name}"]
+    )
     return DONE

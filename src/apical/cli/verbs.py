@@ -55,7 +55,7 @@ def phantom(
     frames: Annotated[int | None, typer.Option(min=1, help="Frames a cine.")] = None,
     image_rows: Annotated[int | None, typer.Option(min=96, help="Height of the screen in pixels.")] = None,
     difficulty: Annotated[float | None, typer.Option(help="Probe error and anatomical spread.")] = None,
-    workers: Workers = 0,
+    workers: Workers = None,
     seed: Seed = None,
     config: Config = None,
     quiet: Quiet = False,
@@ -99,7 +99,7 @@ def scan(
     show_paths: Annotated[
         bool, typer.Option(help="Name files in messages; paths may identify patients.")
     ] = False,
-    workers: Workers = 0,
+    workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json_output: Json = False,
@@ -108,6 +108,7 @@ def scan(
 
     Example: apical scan exports --out catalogue.parquet
     """
+    from apical.catalogue import usable
     from apical.ingest.scan import scan as scan_folder
 
     console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
@@ -115,18 +116,17 @@ def scan(
         table, report = scan_folder(
             folder,
             out,
-            ScanSettings(workers=workers),
+            read_settings(ScanSettings, workers=workers),
             labels=labels,
             vocabulary=vocabulary_of(views),
             salt=salt,
             progress=progress,
         )
-    broken = table.filter(table["problem"].is_not_null())
-    usable = table.height - broken.height
+    sound, broken = usable(table), table.filter(table["problem"].is_not_null())
     facts: dict[str, Any] = {
-        "clips": usable,
-        "patients": table.filter(table["problem"].is_null())["patient"].n_unique(),
-        "modes": dict(table["mode"].drop_nulls().value_counts().sort("mode").iter_rows()),
+        "clips": sound.height,
+        "patients": sound["patient"].n_unique(),
+        "modes": dict(sound["mode"].drop_nulls().value_counts().sort("mode").iter_rows()),
         "labelled": table["view"].count(),
         "problems": dict(broken["problem"].value_counts().sort("problem").iter_rows()),
         "labels": report.lines() if report else [],
@@ -134,7 +134,7 @@ def scan(
     modes = ", ".join(f"{count} {mode}" for mode, count in facts["modes"].items())
     console.result(
         facts,
-        [f"{usable} clips of {facts['patients']} patients ({modes}) → {out.name}", *facts["labels"]],
+        [f"{sound.height} clips of {facts['patients']} patients ({modes}) → {out.name}", *facts["labels"]],
     )
     if broken.height:
         name = "path" if show_paths else "clip"
@@ -157,7 +157,7 @@ def frames(
         int | None, typer.Option(min=1, help="Frames taken evenly from a cine.")
     ] = None,
     config: Config = None,
-    workers: Workers = 0,
+    workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json_output: Json = False,
@@ -171,7 +171,7 @@ def frames(
     console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
     settings = read_settings(FrameSettings, config, size=size, frames_per_clip=frames_per_clip)
     with console.progress("Decoding") as progress:
-        store = build_frames(catalogue, out, settings, workers=workers, progress=progress)
+        store = build_frames(catalogue, out, settings, workers=workers or 0, progress=progress)
     facts = {"frames": len(store.frames), "clips": store.index["clip"].n_unique(), "problems": store.problems}
     console.result(facts, [f"{facts['frames']} frames of {facts['clips']} clips → {out.name}"])
     if store.problems:

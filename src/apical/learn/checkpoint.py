@@ -34,8 +34,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CannotDo(
             f"the checkpoint '{path.name}' cannot be read ({type(error).__name__})",
-            "start again without --resume",
-        ) from error
+            "delete it and call again with --resume: the run then begins anew",
+        ) from None
     return state
 
 
@@ -59,4 +59,4 @@ def load_weights(path: Path, module: nn.Module) -> None:
         raise CannotDo(
             f"the weights '{path.name}' do not fit ({type(error).__name__})",
             "check that the folder is whole and was made by this version",
-        ) from error
+        ) from None

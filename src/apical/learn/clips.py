@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from apical.catalogue import read_catalogue
+from apical.catalogue import read_catalogue, usable
 from apical.config import FrameSettings
 from apical.errors import CannotDo, WrongCall
 from apical.ingest.frames import FrameStore
@@ -45,8 +46,16 @@ class Clips:
 
     @property
     def patient_code(self) -> NDArray[np.int64]:
-        """(n,) int64, equal for clips of one patient."""
-        return np.unique(self.patient, return_inverse=True)[1].astype(np.int64)
+        """(n,) int64, equal for clips of one patient; numbered by first appearance."""
+        _, first, code = np.unique(self.patient, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[code].astype(np.int64)
+
+    def fingerprint(self) -> str:
+        """Short hash of which clips these are, with their patients, splits, labels and frames."""
+        digest = hashlib.sha256(repr(self.frames.shape).encode())
+        for column in (self.clip, self.patient, self.split, self.label, self.first, self.count):
+            digest.update("\n".join(map(str, column.tolist())).encode())
+        return digest.hexdigest()[:16]
 
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
@@ -70,7 +79,7 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
         WrongCall: the catalogue has a label that the vocabulary does not know.
     """
     frames = FrameStore.open(store)
-    table = read_catalogue(catalogue)
+    table = usable(read_catalogue(catalogue))
     spans = frames.index.group_by("clip").agg(
         pl.col("row").min().alias("first"), pl.len().cast(pl.Int64).alias("count")
     )

@@ -19,8 +19,8 @@ def masked_contrastive(
         L_i = -1/|P(i)| Σ_{p ∈ P(i)} log( exp(s_ip/τ) / Σ_{a ∈ P(i) ∪ N(i)} exp(s_ia/τ) )
 
     which is SupCon's L_out (Khosla et al. 2020, eq. 2) and, with one positive and all others
-    negative, NT-Xent (Chen et al. 2020, eq. 1). The loss is the mean over the anchors that have
-    a positive; anchors without one are dropped, and it is zero when there are none.
+    negative, NT-Xent (Chen et al. 2020, eq. 1). The loss is the mean over the anchors that have a
+    positive and a negative; the others are dropped, and it is zero when all are.
 
     Args:
         embeddings: (n, d), not normalised. Half precision is raised to float32 first: exp(1/0.07)
@@ -38,12 +38,12 @@ def masked_contrastive(
             embeddings = embeddings.float()
         unit = F.normalize(embeddings, dim=1)
         others = ~torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-        positive = positive & others
-        anchors = positive.any(dim=1)
+        positive, negative = positive & others, negative & others & ~positive
+        anchors = positive.any(dim=1) & negative.any(dim=1)
         if not anchors.any():
             return embeddings.sum() * 0
         similarity = unit[anchors] @ unit.T / temperature
-        positive, candidates = positive[anchors], ((positive | negative) & others)[anchors]
+        positive, candidates = positive[anchors], (positive | negative)[anchors]
         log_total = similarity.masked_fill(~candidates, -torch.inf).logsumexp(dim=1, keepdim=True)
         log_share = (similarity - log_total).masked_fill(~positive, 0)
         return -(log_share.sum(dim=1) / positive.sum(dim=1)).mean()

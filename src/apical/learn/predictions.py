@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from apical.catalogue import SPLITS
 from apical.errors import CannotDo
-from apical.files import replacing
+from apical.files import write_table
 
 _METADATA = "apical.predictions"
 
@@ -112,8 +112,7 @@ class Predictions:
         if self.features.shape[1]:
             columns["features"] = self.features.astype(np.float32)
         about = json.dumps({"method": self.method, "seed": self.seed, "views": self.views})
-        with replacing(path) as temporary:
-            pl.DataFrame(columns).write_parquet(temporary, metadata={_METADATA: about})
+        write_table(path, pl.DataFrame(columns), metadata={_METADATA: about})
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import lightning_fabric
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,13 +20,12 @@ from apical.learn.backbones import Encoder, channels_last, projection_head
 from apical.learn.batches import exam_batches, two_frames
 from apical.learn.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from apical.learn.clips import Clips, load_clips
+from apical.learn.device import fabric_on
 from apical.learn.losses import contrastive_objective
 from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
 from apical.learn.relations import Members
 from apical.learn.run import RunFolder
 from apical.views import Vocabulary, standard_vocabulary
-
-PRECISION: dict[str, Literal["32-true", "bf16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed"}
 
 
 def pretrain(
@@ -58,7 +57,7 @@ def pretrain(
         `out`, which then holds ``encoder.safetensors``.
 
     Raises:
-        CannotDo: too few clips or patients, unreadable inputs, a full disk, or a loss that is not
+        CannotDo: too few clips, unreadable inputs, no such device, a full disk, or a loss that is not
             finite; what was saved before stays.
     """
     clips = load_clips(store, catalogue, vocabulary or standard_vocabulary()).in_split("train", "")
@@ -69,12 +68,16 @@ def pretrain(
     if settings.relation == "same-view" and not (clips.label >= 0).any():
         raise CannotDo("the relation 'same-view' needs labels and there are none", "use --relation same-clip")
     run = RunFolder(out)
-    run.start({"kind": "pretrain", **settings.model_dump(mode="json")}, resume=resume)
+    facts = {"kind": "pretrain", "clips": clips.fingerprint(), **settings.model_dump(mode="json")}
+    fabric = fabric_on(settings.accelerator, settings.precision)
+    run.start(facts, resume=resume)
     if run.encoder.exists():
         return out
-    loop = _Loop(clips, run, settings)
-    if resume and run.checkpoint.exists():
+    run.write_json("patients.json", {"patients": np.unique(clips.patient).tolist()})
+    loop = _Loop(clips, run, settings, fabric)
+    if run.checkpoint.exists():
         loop.restore(load_checkpoint(run.checkpoint))
+    run.forget_metrics_after(loop.step)
     loop.run_to_the_end(progress or (lambda done, total: None))
     return out
 
@@ -82,11 +85,9 @@ def pretrain(
 class _Loop:
     """The state of a pre-training run and what one step does to it."""
 
-    def __init__(self, clips: Clips, run: RunFolder, settings: PretrainSettings) -> None:
-        self.clips, self.run, self.settings = clips, run, settings
-        self.fabric = lightning_fabric.Fabric(
-            accelerator=settings.accelerator, devices=1, precision=PRECISION[settings.precision]
-        )
+    def __init__(self, clips: Clips, run: RunFolder, settings: PretrainSettings, fabric: Fabric) -> None:
+        self.clips, self.run, self.settings, self.fabric = clips, run, settings, fabric
+        self.patient = clips.patient_code
         torch.manual_seed(settings.seed)
         self.encoder = Encoder(settings.encoder)
         head = projection_head(self.encoder.features, settings.projection_width)
@@ -115,7 +116,6 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.seconds = state["seconds"]
-        self.run.forget_metrics_after(self.step)
 
     def run_to_the_end(self, progress: Callable[[int, int], None]) -> None:
         settings = self.settings
@@ -143,7 +143,7 @@ class _Loop:
 
     def batches_of(self, epoch: int) -> list[NDArray[np.int64]]:
         generator = np.random.default_rng([self.settings.seed, epoch])
-        return exam_batches(self.clips.patient_code, self.settings.batch_clips, generator)
+        return exam_batches(self.patient, self.settings.batch_clips, generator)
 
     def one_step(self, chosen: NDArray[np.int64], share: float) -> dict[str, float]:
         """Two crops of each chosen clip, one gradient step; returns the figures to log."""
@@ -191,7 +191,7 @@ class _Loop:
         return crops.to(memory_format=torch.channels_last)
 
     def members(self, clips: NDArray[np.int64], rows: NDArray[np.int64]) -> Members:
-        columns = (rows, clips, self.clips.patient_code[clips], self.clips.label[clips])
+        columns = (rows, clips, self.patient[clips], self.clips.label[clips])
         return Members(*(torch.from_numpy(column).to(self.fabric.device) for column in columns))
 
 
@@ -207,6 +207,7 @@ def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
         raise CannotDo(f"'{run.name}' is not a pre-training run", "give a folder that 'apical pretrain' made")
     if not folder.encoder.exists():
         raise CannotDo(f"the run '{run.name}' is not finished", "go on with it: apical pretrain --resume")
+    values.pop("clips", None)
     settings = PretrainSettings.model_validate(values)
     encoder = Encoder(settings.encoder)
     load_weights(folder.encoder, encoder)

@@ -29,29 +29,44 @@ class RunFolder:
         self.classifier = path / "classifier.safetensors"
         self.predictions = path / "predictions.parquet"
 
-    def start(self, settings: dict[str, Any], *, resume: bool = False) -> None:
-        """Claim the folder.
+    def start(self, settings: dict[str, Any], *, resume: bool) -> None:
+        """Claim the folder for a run that can be resumed.
 
         Raises:
-            CannotDo: it holds another run, or, with `resume`, a run with other settings.
+            CannotDo: it holds another run, or, with `resume`, one with other settings or clips.
         """
-        existing = self.path / "settings.json"
-        if existing.exists():
-            if not resume:
-                raise CannotDo(
-                    f"'{self.path.name}' already holds a run",
-                    "choose another --out, or go on with it by --resume",
-                )
-            before = self.settings()
-            differ = sorted(
-                name for name in {*before, *settings} if before.get(name) != _as_read(settings.get(name))
+        if not (self.path / "settings.json").exists():
+            self._begin(settings)
+        elif not resume:
+            raise CannotDo(
+                f"'{self.path.name}' already holds a run",
+                "choose another --out, or go on with it by --resume",
             )
+        else:
+            before, now = self.settings(), json.loads(json.dumps(settings))
+            differ = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
             if differ:
                 raise CannotDo(
                     f"'{self.path.name}' was started with other settings ({', '.join(differ)})",
-                    "resume with the same settings, or choose another --out",
+                    "resume with the same settings and clips, or choose another --out",
                 )
-            return
+
+    def start_over(self, settings: dict[str, Any]) -> None:
+        """Claim the folder for a short run: one that was stopped half-way is begun again.
+
+        Raises:
+            CannotDo: it holds a finished run, or a run of another kind.
+        """
+        if (self.path / "settings.json").exists():
+            stopped = self.settings().get("kind") == settings["kind"] and not self.classifier.exists()
+            if not stopped:
+                raise CannotDo(
+                    f"'{self.path.name}' already holds a run", "choose another --out, or delete it"
+                )
+            (self.path / "metrics.jsonl").unlink(missing_ok=True)
+        self._begin(settings)
+
+    def _begin(self, settings: dict[str, Any]) -> None:
         self.write_json("settings.json", settings)
         self.write_json("environment.json", environment())
 
@@ -71,7 +86,7 @@ class RunFolder:
             raise CannotDo(
                 f"'{self.path.name}' is not a run folder ({name}: {type(error).__name__})",
                 "give a folder that 'apical pretrain' or 'apical train' made",
-            ) from error
+            ) from None
         return content
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
@@ -84,7 +99,7 @@ class RunFolder:
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
         except OSError as error:
-            raise cannot_write(self.path / "metrics.jsonl", error) from error
+            raise cannot_write(self.path / "metrics.jsonl", error) from None
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop logged steps that a resumed run will do again."""
@@ -93,10 +108,6 @@ class RunFolder:
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
             write_atomically(path, "".join(kept).encode())
-
-
-def _as_read(value: Any) -> Any:
-    return json.loads(json.dumps(value))
 
 
 def environment() -> dict[str, Any]:

@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning_fabric
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from sklearn.metrics import f1_score
 
-from apical.config import TrainSettings
-from apical.errors import CannotDo, WrongCall
+from apical.config import NEEDS_ENCODER, TrainSettings
+from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.augment import augment
 from apical.learn.backbones import Encoder, channels_last
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
+from apical.learn.device import fabric_on
 from apical.learn.imbalance import adjusted, log_prior
 from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
 from apical.learn.predictions import Predictions
@@ -27,7 +28,6 @@ from apical.learn.probe import fit_probe
 from apical.learn.run import RunFolder
 from apical.views import Vocabulary, standard_vocabulary
 
-NEEDS_ENCODER = ("probe", "fine-tune")
 WARMUP = 0.05
 CHECKS = 10  # how often a training run looks at the validation patients
 
@@ -61,7 +61,8 @@ def train(
 
     Raises:
         WrongCall: the method needs an encoder and none was given, or the other way round.
-        CannotDo: no labels, one view only, unreadable inputs, or a full disk.
+        PatientOverlap: the encoder was pre-trained on a validation or test patient.
+        CannotDo: no labels, one view only, unreadable inputs, no such device, or a full disk.
     """
     if (encoder is None) == (settings.method in NEEDS_ENCODER):
         if encoder is None:
@@ -82,14 +83,16 @@ def train(
             f"{found} is labelled among the training patients",
             "import labels ('apical labels import') and give splits ('apical labels split')",
         )
+    fabric = fabric_on(settings.accelerator)
     backbone = None
     if encoder is not None:
         backbone, pretrained = load_encoder(encoder)
+        check_unseen(encoder, clips.in_split("validation", "test"))
         settings = settings.model_copy(
             update={"encoder": pretrained.encoder, "input_size": pretrained.input_size}
         )
     run = RunFolder(out)
-    run.start(
+    run.start_over(
         {
             "kind": "train",
             "views": vocabulary.to_records(),
@@ -102,7 +105,6 @@ def train(
     backbone = backbone or Encoder(settings.encoder)
     classifier = Classifier(backbone, len(vocabulary))
     classifier.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
-    fabric = lightning_fabric.Fabric(accelerator=settings.accelerator, devices=1)
     channels_last(classifier).to(fabric.device)
     report = progress or (lambda done, total: None)
     if settings.method == "probe":
@@ -144,6 +146,22 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
     return classifier, settings, vocabulary
 
 
+def check_unseen(encoder: Path, judged: Clips) -> None:
+    """Refuse an encoder that has seen patients on whom the classifier will be calibrated or judged.
+
+    Raises:
+        PatientOverlap
+    """
+    seen = np.array(RunFolder(encoder).read_json("patients.json")["patients"])
+    shared = int(np.isin(np.unique(judged.patient), seen).sum())
+    if shared:
+        raise PatientOverlap(
+            f"the encoder was pre-trained on {shared} patient{'s' if shared > 1 else ''} "
+            "of the validation or test split",
+            "give splits first ('apical labels split'), then pre-train and train on the same catalogue",
+        )
+
+
 def label_budget(teaching: Clips, vocabulary: Vocabulary) -> dict[str, int]:
     """Labelled training *patients* a view; 0 for views without any."""
     return {
@@ -157,7 +175,7 @@ def fit(
     teaching: Clips,
     validation: Clips,
     settings: TrainSettings,
-    fabric: lightning_fabric.Fabric,
+    fabric: Fabric,
     run: RunFolder,
     progress: Callable[[int, int], None],
 ) -> None:

@@ -18,6 +18,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from apical.files import write_atomically
 from apical.phantom.machine import Machine
 from apical.phantom.screen import Pixels, Screen
 
@@ -49,9 +50,7 @@ def write_dicom(path: Path, frames: Pixels, header: Header, machine: Machine, sc
     dataset = _dataset(frames, header, machine, screen)
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(buffer.getvalue())
-    temporary.replace(path)
+    write_atomically(path, buffer.getvalue())
 
 
 def _dataset(frames: Pixels, header: Header, machine: Machine, screen: Screen) -> FileDataset:

@@ -1,6 +1,7 @@
 """Whole exams of synthetic patients, written as DICOM files beside a table of what is true."""
 
 import csv
+import io
 import re
 import shutil
 import time
@@ -17,6 +18,7 @@ import torch
 
 from apical.config import PhantomSettings, worker_count
 from apical.errors import CannotDo
+from apical.files import cannot_write, write_atomically
 from apical.phantom.anatomy import sample_patient
 from apical.phantom.clip import acquire
 from apical.phantom.dicom_file import Header, write_dicom
@@ -46,7 +48,7 @@ PROTOCOL = (
 )
 DISORDER = 0.8  # standard deviation of a clip's place in the exam, in steps of the protocol
 
-_OUR_FILES = re.compile(r"PHANTOM-\d{4,}/1/IM\d{4}\.(dcm|part)|truth\.(csv|part)")
+_OUR_FILES = re.compile(r"PHANTOM-\d{4,}/1/\.?IM\d{4}\.dcm(\.\w+\.partial)?|\.?truth\.csv(\.\w+\.partial)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +87,21 @@ def write_phantom(
     are. A previous phantom in `out` is replaced. `progress` is told how many of how many patients are done.
 
     Raises:
-        CannotDo: `out` is a file, or a folder that holds anything but a previous phantom.
+        CannotDo: `out` is a file, or a folder that holds anything but a previous phantom; it cannot be
+            written, or the disk is full.
     """
     started = time.perf_counter()
-    _clear(out)
-    out.mkdir(parents=True, exist_ok=True)
     truth: list[TrueClip] = []
-    for done, exam in enumerate(_exams(out, settings), start=1):
-        truth += exam
-        if progress is not None:
-            progress(done, settings.patients)
-    _write_truth(out, truth)
+    try:
+        _clear(out)
+        out.mkdir(parents=True, exist_ok=True)
+        for done, exam in enumerate(_exams(out, settings), start=1):
+            truth += exam
+            if progress is not None:
+                progress(done, settings.patients)
+        _write_truth(out, truth)
+    except OSError as error:
+        raise cannot_write(out, error) from None
     return PhantomSummary(
         files=len(truth),
         patients=settings.patients,
@@ -226,10 +232,9 @@ def _clear(out: Path) -> None:
 
 
 def _write_truth(out: Path, truth: list[TrueClip]) -> None:
-    temporary = out / "truth.part"
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(TrueClip)], lineterminator="\n")
-        table.writeheader()
-        for clip in truth:
-            table.writerow(asdict(clip) | {"contrast_agent": str(clip.contrast_agent).lower()})
-    temporary.replace(out / TRUTH_FILE)
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(TrueClip)], lineterminator="\n")
+    table.writeheader()
+    for clip in truth:
+        table.writerow(asdict(clip) | {"contrast_agent": str(clip.contrast_agent).lower()})
+    write_atomically(out / TRUTH_FILE, text.getvalue().encode())
