@@ -1,6 +1,7 @@
 """The demo: prints what it runs, does all of it, and reports what came out."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,7 @@ def test_the_whole_demo(tiny, tmp_path, capfd):
     assert summary["real_clip"]["likeliest"]
     report = (tmp_path / "demo" / "report" / "report.html").read_text()
     assert "PHANTOM-" not in report
+    assert all(Path(path).exists() for path in summary["outputs"].values())
     json.dumps(summary)
 
 

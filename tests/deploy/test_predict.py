@@ -71,9 +71,10 @@ def test_doppler_is_told_but_is_no_problem(way, tmp_path, a_file):
     assert "shows no 2-D image but spectral" in answer_lines([answer])[1]
 
 
-def test_nothing_to_answer(way, tmp_path):
-    with pytest.raises(WrongCall, match="there is no file"):
-        predict([tmp_path / "none.dcm"], way / "bundle")
+def test_nothing_to_answer(way, a_file, tmp_path):
+    with pytest.raises(WrongCall, match="there is no file at argument 2") as error:
+        predict([a_file, tmp_path / "none.dcm"], way / "bundle")
+    assert "none" not in str(error.value)
     with pytest.raises(WrongCall, match="no file to answer"):
         predict([tmp_path], way / "bundle")
     with pytest.raises(CannotDo, match="not a whole bundle"):

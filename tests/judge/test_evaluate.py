@@ -1,6 +1,7 @@
 """One evaluation from end to end: figures that add up, a page that needs nothing else."""
 
 import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -16,8 +17,8 @@ from apical.config import JudgeSettings
 from apical.errors import CannotDo, PatientOverlap
 from apical.judge.evaluate import evaluate
 from apical.judge.figures import rare_views
+from apical.judge.intervals import Interval
 from apical.judge.probabilities import judge_probabilities
-from apical.judge.runs import labelled
 from fake_runs import RARE, VIEWS, fake_budget, fake_predictions, write_run
 from fake_stores import picture, write_store
 
@@ -98,10 +99,7 @@ def test_gain_over_the_baseline_and_verdict(evaluation):
 
 
 def test_probabilities_are_calibrated_on_validation_clips_of_the_same_runs(runs, evaluation):
-    naive = [run for run in runs if run.method == "naive"]
-    expected = judge_probabilities(
-        [labelled(run, "test") for run in naive], [labelled(run, "validation") for run in naive]
-    )
+    expected = judge_probabilities([run for run in runs if run.method == "naive"], "test")
     assert evaluation.probabilities["naive"] == expected
 
 
@@ -109,10 +107,69 @@ def test_metrics_file_holds_the_figures(evaluation):
     written = json.loads(evaluation.metrics_file.read_text(encoding="utf-8"))
     assert written["methods"][1]["means"]["macro F1"]["low"] == evaluation.methods[1].means["macro F1"].low
     assert written == json.loads(json.dumps(evaluation.facts())) | {"settings": FAST.model_dump()}
-    assert evaluation.lines()[0] == evaluation.verdict[0]
     assert written["rare"] == list(RARE)
     assert written["settings"]["resamples"] == 200
     assert written["splits"]["test"] == {"patients": 24, "clips": 264, "labelled clips": 264}
+
+
+def test_lines_for_the_terminal(evaluation):
+    about, header, naive, fine_tune, empty, *rest = evaluation.lines()
+    assert about == "264 clips of 24 test patients, intervals over patients"
+    assert header.split() == ["F1", "×", "100", "macro", "F1", "rare", "common"]
+    assert len(header) == len(naive) == len(fine_tune) <= 100  # right-aligned
+    for line, method in zip((naive, fine_tune), evaluation.methods, strict=True):
+        means = [method.means[name] for name in ("macro F1", "rare-view F1", "common-view F1")]
+        assert line.split("  ")[0] == method.method
+        assert [float(value) for value in re.findall(r"([0-9.]+) \(", line)] == pytest.approx(
+            [100 * mean.value for mean in means], abs=0.05
+        )
+    assert empty == ""
+    assert rest == [*evaluation.verdict, f"report → {evaluation.report_file}"]
+
+
+def test_lines_fit_a_terminal_at_their_widest_and_without_rare_views(evaluation):
+    full = dict.fromkeys(evaluation.methods[0].means, Interval(1.0, 1.0, 1.0, 9))
+    methods = [replace(evaluation.methods[0], method="logit-adjusted", means=full)]
+    lines = replace(evaluation, methods=methods).lines()
+    assert max(map(len, lines[1:3])) == len(lines[2]) <= 100
+    methods = [replace(methods[0], means={"macro F1": Interval(0.5, np.nan, np.nan, 0)})]
+    assert replace(evaluation, methods=methods).lines()[1:3] == [
+        "F1 × 100        macro F1",
+        "logit-adjusted      50.0",
+    ]
+
+
+def test_judged_runs_are_known_by_their_predictions(runs, evaluation, tmp_path):
+    """Told apart from other runs of the same method and seed."""
+    one = write_run(tmp_path / "run", runs[3])
+    digest = hashlib.sha256((one / "predictions.parquet").read_bytes()).hexdigest()
+    written = json.loads(evaluation.metrics_file.read_text(encoding="utf-8"))["runs"]
+    assert written[3] == {"method": "naive", "seed": 1, "predictions_sha256": digest}
+    assert len({run["predictions_sha256"] for run in written}) == 4
+
+
+def test_runs_with_seeds_of_one_method_only_are_left_out_and_this_is_said(runs, tmp_path):
+    folders = [write_run(tmp_path / f"run{i}", run) for i, run in enumerate(runs[:3])]
+    evaluation = evaluate(folders, tmp_path / "out", FAST)
+    assert [(method.method, method.seeds) for method in evaluation.methods] == [
+        ("naive", (0,)),
+        ("fine-tune", (0,)),
+    ]
+    assert [run.method for run in evaluation.runs] == ["fine-tune", "naive"]
+    assert evaluation.verdict[-1].endswith("1 run with another seed is left out.")
+    text = " ".join(Page(evaluation.report_file.read_text(encoding="utf-8")).words)
+    assert evaluation.verdict[-1] in text
+    with pytest.raises(CannotDo, match="no training seed in common"):
+        evaluate(folders[1:], tmp_path / "none", FAST)
+    assert not (tmp_path / "none").exists()
+
+
+def test_page_tells_how_many_clips_show_untaught_views(tmp_path):
+    run = write_run(tmp_path / "run", fake_predictions("probe", untaught=("IVC",)))
+    evaluation = evaluate([run], tmp_path / "out", FAST)
+    count = evaluation.support["IVC"][0]
+    text = " ".join(Page(evaluation.report_file.read_text(encoding="utf-8")).words)
+    assert f"probe: {count} of the 264 clips show a view it was not taught." in text
 
 
 def test_page_is_self_contained_and_well_formed(page):
@@ -140,7 +197,12 @@ def test_page_says_what_it_must(evaluation, page):
     assert evaluation.verdict[0] in text
     assert "not a medical device" in text
     assert "264 labelled clips of 24 test patients" in text
-    assert "No patient stands in two splits" in text
+    assert (
+        "No patient's pseudonym stands in two of the splits train, validation and test of a run, "
+        "nor in the test split of one run and the training split of another." in text
+    )
+    assert "do not tell whom an encoder was pre-trained on" in text
+    assert "cannot tell whether" not in text
     assert "0123abc" in text  # the git commit
     for view in VIEWS:
         assert view in text
@@ -151,6 +213,15 @@ def test_page_and_figures_hold_no_path(evaluation):
         text = file.read_text(encoding="utf-8")
         assert "secret-hospital" not in text
         assert str(file.parent) not in text
+
+
+def test_a_single_run_without_training_clips_makes_the_page_say_so(runs, tmp_path):
+    """Also where the first run names them."""
+    blind = runs[2].select(runs[2].split != "train")
+    folders = [write_run(tmp_path / f"run{i}", run) for i, run in enumerate((runs[0], blind))]
+    evaluation = evaluate(folders, tmp_path / "out", FAST)
+    text = " ".join(Page(evaluation.report_file.read_text(encoding="utf-8")).words)
+    assert "cannot tell whether a test patient was trained on" in text
 
 
 def test_the_same_runs_give_the_same_bytes(runs, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from apical.judge import intervals, metrics
 from apical.judge.intervals import (
@@ -51,9 +52,9 @@ def test_equal_to_drawing_patients_in_a_loop():
                     for name, t in zip(names, times, strict=True)
                 ]
             )
-            by_run.append(figures(metrics.confusion_matrix(label[drawn], each[drawn], K)))
+            by_run.append(figures(confusion_matrix(label[drawn], each[drawn], labels=range(K))))
         np.testing.assert_allclose(result.samples[row], np.mean(by_run, axis=0))
-    whole = [figures(metrics.confusion_matrix(label, each, K)) for each in predicted]
+    whole = [figures(confusion_matrix(label, each, labels=range(K))) for each in predicted]
     np.testing.assert_allclose(result.value, np.mean(whole, axis=0))
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from apical.errors import CannotDo, PatientOverlap, WrongCall
-from apical.judge.runs import Run, judged_runs, read_run, split_sizes, without_paths
+from apical.judge.runs import Run, judged_runs, read_run, split_sizes, with_common_seeds, without_paths
 from fake_runs import fake_budget, fake_predictions, write_run
 
 
 def run(predictions, budget=None):
-    return Run(predictions, settings={}, curve=[], environment={}, budget=budget)
+    return Run(predictions, settings={}, curve=[], environment={}, budget=budget, predictions_sha256="")
 
 
 def test_reads_what_training_wrote(tmp_path):
@@ -35,8 +35,9 @@ def test_a_curve_cut_short_by_a_crash_is_read_up_to_there(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2}\n{"step": 2, "lo')
     assert read_run(tmp_path).curve == [{"step": 1, "loss": 2}]
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "lo\n{"step": 2, "loss": 1}\n')
-    with pytest.raises(CannotDo, match=r"line 1 of 'metrics\.jsonl'"):
+    with pytest.raises(CannotDo, match=r"line 1 of 'metrics\.jsonl'") as error:
         read_run(tmp_path)
+    assert (error.value.__cause__, error.value.__suppress_context__) == (None, True)
 
 
 def test_damaged_files(tmp_path):
@@ -44,7 +45,17 @@ def test_damaged_files(tmp_path):
         read_run(tmp_path)
     fake_predictions().save(tmp_path / "predictions.parquet")
     (tmp_path / "settings.json").write_text("{")
-    with pytest.raises(CannotDo, match=r"'settings.json' of a run cannot be read \(JSONDecodeError\)"):
+    with pytest.raises(
+        CannotDo, match=r"'settings.json' of a run cannot be read \(JSONDecodeError\)"
+    ) as error:
+        read_run(tmp_path)
+    assert (error.value.__cause__, error.value.__suppress_context__) == (
+        None,
+        True,
+    )  # a notebook would show the file's text
+    (tmp_path / "settings.json").unlink()
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(CannotDo, match=r"'metrics.jsonl' of a run cannot be read \(IsADirectoryError\)"):
         read_run(tmp_path)
 
 
@@ -110,6 +121,24 @@ def test_wrong_calls():
         judged_runs([], "test")
     with pytest.raises(WrongCall, match="two runs are both of method 'naive' with seed 0"):
         judged_runs([run(fake_predictions())] * 2, "test")
+
+
+def several(*named):
+    return [run(fake_predictions(method, seed, patients=(1, 1, 1))) for method, seed in named]
+
+
+def test_methods_are_compared_on_common_seeds_only():
+    runs = several(("naive", 0), ("naive", 1), ("probe", 1), ("probe", 0), ("probe", 2))
+    kept, sentence = with_common_seeds(runs)
+    assert kept == runs[:4]
+    assert sentence == (
+        "Methods are judged on the training seeds that all of them have (0, 1); "
+        "1 run with another seed is left out."
+    )
+    assert with_common_seeds(kept) == (kept, None)
+    assert with_common_seeds(runs[2:]) == (runs[2:], None)  # one method has its seeds
+    with pytest.raises(CannotDo, match="the methods naive, probe have no training seed in common"):
+        with_common_seeds(several(("naive", 0), ("probe", 1)))
 
 
 def test_sizes_of_splits():

@@ -5,7 +5,8 @@ import pytest
 
 from apical.judge.figures import MethodFigures
 from apical.judge.intervals import Interval
-from apical.judge.verdict import percent, points, verdict
+from apical.judge.verdict import verdict
+from apical.judge.wording import percent, points
 
 NAN = float("nan")
 

@@ -20,10 +20,12 @@ from safetensors.numpy import load_file, save
 
 from apical.config import EncoderSettings, FrameSettings
 from apical.deploy.card import model_card
+from apical.deploy.swap import replacing_folder
 from apical.errors import CannotDo
-from apical.files import write_atomically
-from apical.judge.calibration import calibrate, fit_temperature
-from apical.judge.conformal import fit_conformal
+from apical.files import cannot_write, write_atomically
+from apical.judge.calibration import calibrate
+from apical.judge.probabilities import ERROR_RATE, fit_calibration, of_taught_views
+from apical.judge.runs import file_hash
 from apical.judge.unknown import UnknownDetector, fit_unknown
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier
@@ -33,7 +35,9 @@ from apical.learn.train import load_classifier
 from apical.views import Vocabulary
 
 SCHEMA = 1
-ERROR_RATE = 0.1  # of the conformal sets
+HASHED = ("classifier.safetensors", "unknown.safetensors")
+FILES = {"bundle.json", "MODEL_CARD.md", *HASHED}
+UNSEALED = {"version", "facts_sha256", "licence"}  # the licence may be stated in a finished bundle
 REFUSED = 0.05  # share of held-out clips of taught views that the unknown detector may refuse
 
 
@@ -62,7 +66,7 @@ class Bundle:
 
     @property
     def model_version(self) -> str:
-        """Short name of exactly these weights and thresholds."""
+        """Short name of exactly these weights, thresholds and other facts."""
         return str(self.facts["version"])
 
     def probabilities(self, log_probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -74,45 +78,67 @@ def make_bundle(run: Path, out: Path, *, report: Path | None = None) -> Bundle:
     """Pack a training run, calibrated on its labelled validation patients.
 
     Temperature, conformal threshold and the threshold for `unknown` all come from validation
-    patients, whom training did not see.
+    patients, whom training did not see. A bundle at `out` is replaced only when the new one is whole.
 
     Args:
         run: the folder of a finished training.
         out: the folder to make.
-        report: a folder of `evaluate`; its figures for this method go into the bundle and card.
+        report: a folder of `evaluate`; its figures for this run's method go into the bundle and card.
 
     Raises:
-        CannotDo: the run is not finished, no validation clip has a label, `out` exists and is no
-            bundle, or it cannot be written.
+        CannotDo: the run is not finished, no validation clip has a label, the report does not judge
+            this run, `out` is a file or holds something else than a bundle, or it cannot be written.
     """
-    if out.exists() and not (out / "bundle.json").exists() and any(out.iterdir()):
+    _refuse_other(out)
+    classifier, facts, statistics = _packed(run, report)
+    with replacing_folder(out) as folder:
+        save_weights(folder / "classifier.safetensors", classifier)
+        write_atomically(folder / "unknown.safetensors", save(statistics))
+        facts["hashes"] = {name: file_hash(folder / name) for name in HASHED}
+        facts |= _seal(facts)
+        write_atomically(folder / "MODEL_CARD.md", model_card(facts).encode())
+        content = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(folder / "bundle.json", content.encode())
+        return open_bundle(folder)
+
+
+def _refuse_other(out: Path) -> None:
+    """Refuse to replace what is not a bundle, or holds more than one."""
+    try:
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise CannotDo(f"'{out.name}' is a file, not a folder", "choose another --out")
+        names = {file.name for file in out.iterdir()}
+    except OSError as error:
+        raise cannot_write(out, error) from None
+    if names and "bundle.json" not in names:
         raise CannotDo(f"'{out.name}' exists and is not a bundle", "choose another --out")
+    if names - FILES:
+        raise CannotDo(
+            f"'{out.name}' is a bundle, but holds other files too, which would be lost",
+            "move them away, or choose another --out",
+        )
+
+
+def _packed(run: Path, report: Path | None) -> tuple[Classifier, dict[str, Any], dict[str, NDArray[Any]]]:
+    """The classifier, the facts but for hashes, and the arrays of the unknown detector."""
     folder = RunFolder(run)
     classifier, settings, vocabulary = load_classifier(run)
     answers = Predictions.load(folder.predictions)
     taught = classifier.taught.numpy()
-    judged = (answers.split == "validation") & (answers.label >= 0) & taught[answers.label]
-    if not judged.any():
+    held_out = of_taught_views(answers, "validation")
+    if not len(held_out):
         raise CannotDo(
             "no labelled clip of a validation patient shows a view that was taught",
             "label some, or split with a larger --validation, and train again",
         )
-    held_out = answers.select(judged)
-    temperature = fit_temperature(held_out.log_probabilities, held_out.label)
-    probabilities = np.exp(calibrate(held_out.log_probabilities, temperature.value))
-    conformal = fit_conformal(probabilities, held_out.label, held_out.patient, error_rate=ERROR_RATE)
+    temperature, conformal = fit_calibration(held_out)
     teaching = answers.select((answers.split == "train") & (answers.label >= 0))
     unknown = fit_unknown(teaching.features, teaching.label, held_out.features, refused=REFUSED)
-    save_weights(out / "classifier.safetensors", classifier)
-    statistics = {"means": unknown.means, "precision": unknown.precision}
-    write_atomically(out / "unknown.safetensors", save(statistics))
-    files = ("classifier.safetensors", "unknown.safetensors")
-    hashes = {name: _sha256(out / name) for name in files}
     facts: dict[str, Any] = {
         "schema": SCHEMA,
         "apical": version("apical"),
-        "version": hashlib.sha256("".join(hashes.values()).encode()).hexdigest()[:12],
-        "hashes": hashes,
         "views": vocabulary.to_records(),
         "taught": [view for view, is_taught in zip(vocabulary.names, taught, strict=True) if is_taught],
         "encoder": settings.encoder.model_dump(),
@@ -133,13 +159,20 @@ def make_bundle(run: Path, out: Path, *, report: Path | None = None) -> Bundle:
             "label_budget": folder.read_json("budget.json"),
             "environment": folder.read_json("environment.json"),
         },
-        "metrics": _metrics(report, settings.method) if report else None,
+        "metrics": _metrics(report, file_hash(folder.predictions)) if report else None,
         "licence": None,  # the weights' licence is for whoever trained them to state
         "intended_use": "research only; not a medical device",
     }
-    write_atomically(out / "MODEL_CARD.md", model_card(facts).encode())
-    write_atomically(out / "bundle.json", (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode())
-    return open_bundle(out)
+    return classifier, facts, {"means": unknown.means, "precision": unknown.precision}
+
+
+def _seal(facts: dict[str, Any]) -> dict[str, str]:
+    """The hash of all facts but `UNSEALED` ones, and the version that follows from it and the files."""
+    sealed = {name: value for name, value in facts.items() if name not in UNSEALED}
+    of_facts = hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+    of_files = [facts["hashes"][name] for name in HASHED]
+    whole = hashlib.sha256("".join([of_facts, *of_files]).encode()).hexdigest()
+    return {"facts_sha256": of_facts, "version": whole[:12]}
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -155,8 +188,11 @@ def open_bundle(path: Path) -> Bundle:
                 f"the bundle '{path.name}' has schema {facts['schema']}, newer than this apical knows",
                 f"upgrade apical (this is {version('apical')}, the bundle was made by {facts['apical']})",
             )
-        for name, expected in facts["hashes"].items():
-            if _sha256(path / name) != expected:
+        seal = _seal(facts)
+        unchanged = {name: file_hash(path / name) == facts["hashes"][name] for name in HASHED}
+        unchanged["bundle.json"] = seal == {name: facts[name] for name in seal}
+        for name, is_same in unchanged.items():
+            if not is_same:
                 raise CannotDo(f"{name} of the bundle '{path.name}' was changed", "get the bundle anew")
         vocabulary = Vocabulary.from_records(facts["views"])
         classifier = Classifier.empty(EncoderSettings.model_validate(facts["encoder"]), len(vocabulary))
@@ -168,23 +204,27 @@ def open_bundle(path: Path) -> Bundle:
         raise CannotDo(
             f"'{path.name}' is not a whole bundle ({type(error).__name__})",
             "give a folder that 'apical bundle' made",
-        ) from error
+        ) from None
     classifier.eval()
     return Bundle(facts, vocabulary, frames, classifier, unknown)
 
 
-def _metrics(report: Path, method: str) -> dict[str, Any]:
-    """What an evaluation found for one method."""
+def _metrics(report: Path, predictions: str) -> dict[str, Any]:
+    """What an evaluation found for the method of the run whose predictions have this hash."""
     try:
         content = json.loads((report / "metrics.json").read_text(encoding="utf-8"))
-        figures: dict[str, Any] = next(one for one in content["methods"] if one["method"] == method)
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+        judged = {run["predictions_sha256"]: run["method"] for run in content.get("runs", [])}
+        if predictions not in judged:
+            raise CannotDo(
+                f"the report '{report.name}' does not judge this run",
+                "give the folder that 'apical evaluate' made of this run, or evaluate it anew",
+            )
+        of_method = {figures["method"]: figures for figures in content["methods"]}
+        figures: dict[str, Any] = of_method[judged[predictions]]
+        about = {name: content[name] for name in ("split", "patients", "clips")}
+        return {**about, "confidence": content["settings"]["confidence"], **figures}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotDo(
-            f"the report '{report.name}' says nothing of the method '{method}'",
-            "give the folder that 'apical evaluate' made of this run",
-        ) from error
-    return {"split": content["split"], "patients": content["patients"], "clips": content["clips"], **figures}
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+            f"the report '{report.name}' cannot be read ({type(error).__name__})",
+            "give a folder that 'apical evaluate' made",
+        ) from None

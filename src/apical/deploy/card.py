@@ -17,7 +17,8 @@ tags: [echocardiography, ultrasound, view-classification, contrastive-learning]
 ## What it does
 
 Names the view of an echocardiogram clip as one of {count} views, gives a calibrated probability and
-the set of views that holds the true one in {coverage:.0f} % of clips, or says that the clip is unknown.
+the set of views that holds the true one in {coverage:.0f} % of the clips that show a view it was taught,
+or says that the clip is unknown.
 
 Views it was taught: {taught}.
 
@@ -84,7 +85,7 @@ def _metrics_text(metrics: dict[str, Any] | None) -> str:
     head = (
         f"On {metrics['clips']} labelled clips of {metrics['patients']} {metrics['split']} patients, mean of "
         f"the seeds {seeds} of this method; intervals over patients:\n\n"
-        "| figure | value | 95 % interval |\n|---|---|---|\n"
+        f"| figure | value | {100 * metrics['confidence']:g} % interval |\n|---|---|---|\n"
     )
     return head + "\n".join(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,9 +41,9 @@ def predict(
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
     paths: list[Path] = []
-    for place in files:
-        if not place.exists():
-            raise WrongCall(f"there is no file '{place}'", "check the path")
+    for number, place in enumerate(files, start=1):
+        if not os.path.exists(place):
+            raise WrongCall(f"there is no file at argument {number}", "check its path")
         paths += candidate_files(place) if place.is_dir() else [place]
     if not paths:
         raise WrongCall(
@@ -74,8 +75,7 @@ def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> An
     order = probability[0].argsort()[::-1]
     names = np.array(bundle.vocabulary.names)
     credible = prediction_sets(probability, bundle.facts["conformal"]["threshold"])[0]
-    score = float(bundle.unknown.score(said.features)[0])
-    unknown = score > bundle.unknown.threshold
+    unknown = bool(bundle.unknown.unknown(said.features)[0])
     return replace(
         answer,
         view=None if unknown else str(names[order[0]]),
@@ -83,7 +83,7 @@ def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> An
         likeliest=str(names[order[0]]),
         views=tuple(str(name) for name in names[order][credible[order]]),
         unknown=unknown,
-        unknown_score=score,
+        unknown_score=float(bundle.unknown.score(said.features)[0]),
         mode=prepared.mode,
         frames_used=tuple(int(n) for n in prepared.numbers),
     )

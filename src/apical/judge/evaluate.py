@@ -11,11 +11,11 @@ import numpy as np
 
 from apical.config import JudgeSettings
 from apical.files import write_atomically
-from apical.judge.figures import Evaluation, judge_methods, rare_views
+from apical.judge.figures import Evaluation, JudgedRun, judge_methods, rare_views
 from apical.judge.pictures import store_thumbnails
 from apical.judge.probabilities import ProbabilityFigures, judge_probabilities
 from apical.judge.report import write_report
-from apical.judge.runs import Run, judged_runs, labelled, read_run, split_sizes
+from apical.judge.runs import Run, judged_runs, read_run, split_sizes, with_common_seeds
 from apical.judge.verdict import verdict
 from apical.learn.predictions import Predictions
 
@@ -32,8 +32,9 @@ def evaluate(
 ) -> Evaluation:
     """Judge runs on the same labelled clips; write ``metrics.json`` and ``report.html`` into `out`.
 
-    Runs of one method with different seeds are judged together. Every interval comes from drawing patients;
-    see `apical.judge.intervals` for what it covers.
+    Runs of one method with different seeds are judged together; of several methods, only the runs with
+    seeds that all of them have are judged, and the verdict says so. Every interval comes from drawing
+    patients; see `apical.judge.intervals` for what it covers.
 
     Args:
         runs: run folders; see `apical.judge.runs.Run` for what is read.
@@ -48,19 +49,23 @@ def evaluate(
         WrongCall: no runs, or two of the same method and seed.
         PatientOverlap: a patient stands in more than one split.
         CannotDo: a run or the store cannot be read, no labelled clip in the split, or runs that cannot
-            be compared.
+            be compared (no training seed in common, other clips or views).
     """
     thumbnails = store_thumbnails(store) if store else None
-    loaded = [read_run(Path(folder)) for folder in runs]
+    loaded, left_out = with_common_seeds([read_run(Path(folder)) for folder in runs])
     judged = judged_runs(loaded, split)
     first = judged[0]
     budget = next((run.budget for run in loaded if run.budget is not None), None)
     rare = rare_views(budget, first.views)
     present = baseline if any(predictions.method == baseline for predictions in judged) else None
     methods = judge_methods(judged, settings, baseline=present, rare=rare)
+    sentences = verdict(methods, baseline=present, rare=rare, confidence=settings.confidence)
     support = _support(first)
     evaluation = Evaluation(
         split=split,
+        runs=tuple(
+            JudgedRun(run.predictions.method, run.predictions.seed, run.predictions_sha256) for run in loaded
+        ),
         views=first.views,
         support=support,
         absent=tuple(view for view, (clips, _) in support.items() if not clips),
@@ -71,8 +76,8 @@ def evaluate(
         rare=rare,
         baseline=present,
         methods=methods,
-        probabilities={} if split == "validation" else _probabilities(loaded, judged, settings.seed),
-        verdict=verdict(methods, baseline=present, rare=rare, confidence=settings.confidence),
+        probabilities={} if split == "validation" else _probabilities(loaded, split),
+        verdict=sentences + ((left_out,) if left_out else ()),
         metrics_file=Path(out) / "metrics.json",
         report_file=Path(out) / "report.html",
     )
@@ -82,18 +87,15 @@ def evaluate(
     return evaluation
 
 
-def _probabilities(
-    runs: Sequence[Run], judged: Sequence[Predictions], seed: int
-) -> dict[str, ProbabilityFigures]:
-    """Of each method; {} where a run has no labelled validation clip."""
-    validation = [labelled(run.predictions, "validation") for run in runs]
-    if not all(len(clips) for clips in validation):
-        return {}
-    figures = {}
-    for method in dict.fromkeys(clips.method for clips in judged):
-        rows = [i for i, clips in enumerate(judged) if clips.method == method]
-        figures[method] = judge_probabilities([judged[i] for i in rows], [validation[i] for i in rows], seed)
-    return figures
+def _probabilities(runs: Sequence[Run], split: str) -> dict[str, ProbabilityFigures]:
+    """Of each method, but for those without clips to calibrate on."""
+    answers = [run.predictions for run in runs]
+    methods = dict.fromkeys(run.method for run in answers)
+    figures = {
+        method: judge_probabilities([run for run in answers if run.method == method], split)
+        for method in methods
+    }
+    return {method: figure for method, figure in figures.items() if figure is not None}
 
 
 def _support(judged: Predictions) -> dict[str, tuple[int, int]]:

@@ -22,6 +22,7 @@ from apical.judge.intervals import (
     percentile_intervals,
 )
 from apical.judge.probabilities import ProbabilityFigures
+from apical.judge.wording import percent
 from apical.learn.predictions import Predictions
 
 
@@ -56,11 +57,21 @@ class MethodFigures:
 
 
 @dataclass(frozen=True)
+class JudgedRun:
+    """A run that was judged, and the hash of its predictions by which it is known again."""
+
+    method: str
+    seed: int
+    predictions_sha256: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The figures of one comparison, and where they were written.
 
     Attributes:
         split: the judged split.
+        runs: the runs that were judged.
         views: the k views, in the order of every confusion matrix.
         support: labelled clips and their patients of each view, as {view: (clips, patients)}.
         absent: views that no judged clip shows; left out of every mean.
@@ -71,13 +82,14 @@ class Evaluation:
         rare: see `rare_views`.
         baseline: the method that others are compared with, or None.
         methods: the baseline first.
-        probabilities: of each method; empty without labelled validation clips to calibrate on.
-        verdict: one sentence a comparison, following from the intervals.
+        probabilities: of each method that has labelled validation clips to calibrate on.
+        verdict: one sentence a comparison, following from the intervals, and one on runs left out, if any.
         metrics_file: all of this as JSON.
         report_file: all of this as one HTML page.
     """
 
     split: str
+    runs: tuple[JudgedRun, ...]
     views: tuple[str, ...]
     support: dict[str, tuple[int, int]]
     absent: tuple[str, ...]
@@ -99,17 +111,9 @@ class Evaluation:
         return facts
 
     def lines(self) -> list[str]:
-        """The means of each method, the verdict and where the report is, for people."""
-        width = max(len(figures.method) for figures in self.methods)
-        table = [
-            f"{figures.method:{width}}  "
-            + "   ".join(
-                f"{name} {m.value:.3f} ({m.low:.3f}-{m.high:.3f})" for name, m in figures.means.items()
-            )
-            for figures in self.methods
-        ]
-        about = f"{self.clips} clips of {self.patients} {self.split} patients, intervals over patients:"
-        return [about, *table, "", *self.verdict, f"report → {self.report_file}"]
+        """A table of the methods' F1 (× 100), the verdict and where the report is, for people."""
+        about = f"{self.clips} clips of {self.patients} {self.split} patients, intervals over patients"
+        return [about, *_table(self.methods), "", *self.verdict, f"report → {self.report_file}"]
 
 
 def rare_views(budget: dict[str, int] | None, views: Sequence[str]) -> tuple[str, ...]:
@@ -128,7 +132,8 @@ def judge_methods(
     """Figures of each method, the baseline first; every method is judged on the same draws of patients.
 
     Args:
-        judged: one a method and seed, all with the same clips in the same order, all labelled.
+        judged: one a method and seed, every method with the same seeds, all with the same clips in the
+            same order, all labelled.
         settings: resamples, confidence and seed.
         baseline: a method of `judged`, or None.
         rare: views whose mean F1 is given separately.
@@ -164,6 +169,19 @@ def judge_methods(
             )
         )
     return tuple(figures)
+
+
+def _table(methods: Sequence[MethodFigures]) -> list[str]:
+    """A header and a line a method: name, then macro, rare-view and common-view F1, right-aligned."""
+    columns = {"macro F1": "macro F1", "rare-view F1": "rare", "common-view F1": "common"}
+    columns = {name: short for name, short in columns.items() if name in methods[0].means}
+    rows = [["F1 × 100", *columns.values()]]
+    rows += [[method.method, *(percent(method.means[name]) for name in columns)] for method in methods]
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join([f"{row[0]:{first}}", *(f"{cell:>{w}}" for cell, w in zip(row[1:], others, strict=True))])
+        for row in rows
+    ]
 
 
 def _all_figures(views: Sequence[str], rare: Sequence[str]) -> tuple[list[str], Statistic]:

@@ -16,27 +16,9 @@ Counts = NDArray[Any]  # integer or floating counts
 Figures = NDArray[np.float64]
 
 
-def confusion_matrix(label: NDArray[np.int64], predicted: NDArray[np.int64], views: int) -> NDArray[np.int64]:
-    """(k, k) int64 counts; rows are true views, columns are named views.
-
-    Args:
-        label: (n,) true views as indices; clips with -1 are not counted.
-        predicted: (n,) named views as indices.
-        views: k.
-    """
-    known = label >= 0
-    cell = label[known] * views + predicted[known]
-    return np.bincount(cell, minlength=views * views).reshape(views, views)
-
-
 def support(confusion: Counts) -> Counts:
-    """(…, k): clips whose true view this is."""
+    """(…, k): clips whose true view this is; a view with 0 is called absent."""
     return np.asarray(confusion.sum(-1))
-
-
-def absent_views(confusion: Counts) -> NDArray[np.bool_]:
-    """(…, k): views that no clip truly shows; their recall and F1 are NaN."""
-    return np.asarray(support(confusion) == 0)
 
 
 def precision(confusion: Counts) -> Figures:
@@ -62,7 +44,7 @@ def mean_f1(confusion: Counts, chosen: NDArray[np.bool_]) -> Figures:
 
 
 def macro_f1(confusion: Counts) -> Figures:
-    """(…,): mean F1 of all views present in the truth; see `absent_views` for those left out."""
+    """(…,): mean F1 of all views present in the truth."""
     return _mean_defined(f1(confusion))
 
 

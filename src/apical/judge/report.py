@@ -17,7 +17,7 @@ from apical.judge.figures import Evaluation, MethodFigures
 from apical.judge.pictures import Shown, Thumbnails, surest_right, surest_wrong
 from apical.judge.probabilities import ERROR_RATE
 from apical.judge.runs import Run, without_paths
-from apical.judge.verdict import percent, points, shown
+from apical.judge.wording import percent, points, shown
 from apical.learn.predictions import Predictions
 
 FEW_PATIENTS = 5
@@ -72,7 +72,7 @@ def write_report(
             few=[view for view, (_, patients) in evaluation.support.items() if 0 < patients < FEW_PATIENTS],
             error_rate=ERROR_RATE,
             few_patients=FEW_PATIENTS,
-            leakage_checked="train" in evaluation.splits,
+            leakage_checked=all("train" in run.predictions.split for run in runs),
             view_f1=plots.plot_view_f1(methods, present, evaluation.rare),
             confusions=[(method, plots.plot_confusion(method, evaluation.views)) for method in methods],
             curves=plots.plot_curves(runs, [method.method for method in methods]),

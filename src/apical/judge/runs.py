@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Run:
         curve: its training curve, one record a line (``metrics.jsonl``); may be empty.
         environment: versions, device, git state (``environment.json``); may be empty.
         budget: labelled training patients a view (``budget.json``), or None.
+        predictions_sha256: of ``predictions.parquet``, by which a report knows the run again.
     """
 
     predictions: Predictions
@@ -31,6 +33,7 @@ class Run:
     curve: list[dict[str, Any]]
     environment: dict[str, Any]
     budget: dict[str, int] | None
+    predictions_sha256: str
 
 
 def read_run(folder: Path) -> Run:
@@ -45,6 +48,42 @@ def read_run(folder: Path) -> Run:
         curve=_read_curve(folder / "metrics.jsonl"),
         environment=_read_json(folder / "environment.json") or {},
         budget=_read_json(folder / "budget.json"),
+        predictions_sha256=file_hash(folder / "predictions.parquet"),
+    )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def with_common_seeds(runs: Sequence[Run]) -> tuple[list[Run], str | None]:
+    """The runs whose training seed every method has, and a sentence on those left out, if any.
+
+    A seed draws labels and first weights, so methods are compared on the same seeds only.
+
+    Raises:
+        CannotDo: no seed is common to all methods.
+    """
+    seeds: dict[str, set[int]] = {}
+    for run in runs:
+        seeds.setdefault(run.predictions.method, set()).add(run.predictions.seed)
+    common = set.intersection(*seeds.values()) if seeds else set()
+    if seeds and not common:
+        raise CannotDo(
+            f"the methods {', '.join(sorted(seeds))} have no training seed in common",
+            "train them with the same seeds, or judge them one by one",
+        )
+    kept = [run for run in runs if run.predictions.seed in common]
+    left_out = len(runs) - len(kept)
+    if not left_out:
+        return kept, None
+    which = ", ".join(map(str, sorted(common)))
+    seed_s, run_s, is_are = "s" * (len(common) > 1), "s" * (left_out > 1), "are" if left_out > 1 else "is"
+    return kept, (
+        f"Methods are judged on the training seed{seed_s} that all of them have ({which}); "
+        f"{left_out} run{run_s} with another seed {is_are} left out."
     )
 
 
@@ -168,23 +207,28 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CannotDo(
-            f"'{path.name}' of a run cannot be read ({type(error).__name__})", "train the run again"
-        ) from error
+        raise _unreadable(path, error) from None
 
 
 def _read_curve(path: Path) -> list[dict[str, Any]]:
     """The records; a last line cut short by a crash is left out."""
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise _unreadable(path, error) from None
     records = []
     for number, line in enumerate(lines):
         try:
             records.append(json.loads(line))
-        except ValueError as error:
+        except ValueError:
             if number < len(lines) - 1:
                 raise CannotDo(
                     f"line {number + 1} of '{path.name}' of a run is not JSON", "train the run again"
-                ) from error
+                ) from None
     return records
+
+
+def _unreadable(path: Path, error: Exception) -> CannotDo:
+    return CannotDo(f"'{path.name}' of a run cannot be read ({type(error).__name__})", "train the run again")

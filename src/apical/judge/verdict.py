@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from apical.judge.figures import MethodFigures
 from apical.judge.intervals import Interval
+from apical.judge.wording import percent, shown, signed
 
 
 def verdict(
@@ -32,40 +33,19 @@ def verdict(
     return tuple(sentences)
 
 
-def percent(figure: Interval) -> str:
-    """A share as hundredths with its interval: ``71.2 (65.0 to 77.1)``; ``–`` where there is none."""
-    if math.isnan(figure.value):
-        return "–"
-    value = f"{100 * figure.value:.1f}"
-    return value if math.isnan(figure.low) else f"{value} ({100 * figure.low:.1f} to {100 * figure.high:.1f})"
-
-
-def points(figure: Interval) -> str:
-    """A difference as signed hundredths with its interval: ``+12.3 (+6.1 to +18.0)``."""
-    if math.isnan(figure.value):
-        return "–"
-    value = _signed(figure.value)
-    return value if math.isnan(figure.low) else f"{value} ({_signed(figure.low)} to {_signed(figure.high)})"
-
-
-def shown(gain: Interval) -> str:
-    """What the interval of a difference shows: ``better``, ``worse`` or ``""``."""
-    return "better" if gain.low > 0 else "worse" if gain.high < 0 else ""
-
-
 def _compare(method: str, baseline: str, gain: Interval, confidence: float) -> str:
     size = f"{100 * abs(gain.value):.1f} points of F1"
     sure = f"{100 * confidence:g} % interval"
     if math.isnan(gain.low):
         return (
-            f"{method} differs from {baseline} by {_signed(gain.value)} points of F1, "
+            f"{method} differs from {baseline} by {signed(gain.value)} points of F1, "
             "but one patient is too few for an interval"
         )
     direction = shown(gain)
     if not direction:
         return (
             f"no difference between {method} and {baseline} could be shown "
-            f"({_signed(gain.value)} points of F1, {sure} {_signed(gain.low)} to {_signed(gain.high)})"
+            f"({signed(gain.value)} points of F1, {sure} {signed(gain.low)} to {signed(gain.high)})"
         )
     limits = sorted((100 * abs(gain.low), 100 * abs(gain.high)))
     return f"{method} is {direction} than {baseline} by {size} ({sure} {limits[0]:.1f} to {limits[1]:.1f})"
@@ -73,8 +53,3 @@ def _compare(method: str, baseline: str, gain: Interval, confidence: float) -> s
 
 def _count(rare: Sequence[str]) -> str:
     return "the 1 rare view" if len(rare) == 1 else f"the {len(rare)} rare views"
-
-
-def _signed(share: float) -> str:
-    text = f"{100 * share:+.1f}".replace("-", "−")
-    return "0.0" if text in ("+0.0", "−0.0") else text
