@@ -23,12 +23,11 @@ from lightning_fabric import Fabric
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from fake_stores import write_store
-
 from apical.catalogue import write_catalogue
 from apical.config import EncoderSettings, PretrainSettings
 from apical.learn.backbones import Encoder, channels_last, projection_head
 from apical.learn.pretrain import PRECISION, pretrain
+from fake_stores import write_store
 
 FRAMES_A_CLIP, CLIPS_A_PATIENT = 4, 11
 
@@ -102,7 +101,9 @@ def main() -> None:
         speed = ours(folder, settings)
         rival = max(rival, bare(settings, 10))
     print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, {options.precision}")
-    print(f"ResNet-{options.depth} width {options.width}, {options.input_size} px, stem {options.stem_stride}")
+    print(
+        f"ResNet-{options.depth} width {options.width}, {options.input_size} px, stem {options.stem_stride}"
+    )
     print(f"apical pretrain {speed:.0f} crops/s, bare network {rival:.0f} crops/s, ratio {speed / rival:.2f}")
 
 

@@ -125,3 +125,50 @@ def test_a_missing_vocabulary_file(tmp_path):
 def test_an_alias_may_not_mean_two_views():
     with pytest.raises(CannotDo, match="gives 'x' to both a and b"):
         Vocabulary((View("a", "a", aliases=("X",)), View("b", "b", aliases=("x",))))
+
+
+def test_names_of_any_script():
+    """Two Chinese names are two; case, width, accents' composition and signs between do not matter."""
+    mine = Vocabulary(
+        (
+            View("心尖四腔", "心尖四腔心切面", aliases=("верхушечная 4-камерная",)),
+            View("心尖两腔", "心尖两腔心切面", aliases=("Cœur: 2 cavités",)),
+            View("की", "की"),
+            View("का", "का"),
+        )
+    )
+    assert mine.find("心尖・四腔") == Label("心尖四腔")
+    assert mine.find("心尖两腔") == Label("心尖两腔")
+    assert mine.find("ВЕРХУШЕЧНАЯ ４ камерная") == Label("心尖四腔")
+    assert mine.find("cœur 2 cavite\u0301s") == Label("心尖两腔")
+    assert mine.find("का") == Label("का")
+    assert mine.find("心尖") is None
+    assert mine.find("---") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[{name: a}, {name: '--'}]", "[{name: a}, {name: }]", "[{name: a}, {name: b, aliases: ['']}]",
+     "[{name: a}, {name: b, aliases: [~]}]", "[{name: a}, {name: b, aliases: '?'}]"],
+)  # fmt: skip
+def test_empty_names_are_refused(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"views: {text}")
+    with pytest.raises(CannotDo, match="name, title or alias without letters or digits"):
+        Vocabulary.from_yaml(file)
+
+
+def test_one_alias_need_not_be_a_list(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("views: [{name: A4C, aliases: AP4}, {name: A2C, aliases: 2}]")
+    mine = Vocabulary.from_yaml(file)
+    assert [view.aliases for view in mine] == [("AP4",), ("2",)]
+
+
+@pytest.mark.parametrize("text", ["views: 'DOE", "views: 2020-13-45", "[" * 5000])
+def test_no_cause_quotes_the_file(tmp_path, text):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(CannotDo, match="is no view vocabulary") as caught:
+        Vocabulary.from_yaml(file)
+    assert caught.value.__suppress_context__

@@ -53,4 +53,7 @@ class OtherMode(ClipProblem):
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
-        super().__init__(f"not a 2-D clip but {mode}")
+        super().__init__(mode)
+
+    def __str__(self) -> str:
+        return f"not a 2-D clip but {self.mode}"

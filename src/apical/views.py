@@ -7,6 +7,7 @@ A *view* is an anatomical standard view. Contrast agent is not a view but its ow
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,14 +62,21 @@ _CONTRAST = re.compile(
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.casefold())
+    """What two spellings share: letters, their marks and digits of any script, without case."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(sign for sign in plain if unicodedata.category(sign)[0] in "LMN")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 class Vocabulary:
     """The views a classifier can name, in a fixed order.
 
     Raises:
-        CannotDo: two views share a name or an alias, or there are fewer than two views.
+        CannotDo: two views share a name or an alias, one of these has no letter or digit, or there
+            are fewer than two views.
     """
 
     def __init__(self, views: tuple[View, ...]) -> None:
@@ -76,6 +84,11 @@ class Vocabulary:
         self._by_key: dict[str, View] = {}
         for view in views:
             for text in (view.name, view.title, *view.aliases):
+                if not _key(text):
+                    raise CannotDo(
+                        "the vocabulary has a name, title or alias without letters or digits",
+                        "give each view a name, and leave out empty aliases",
+                    )
                 other = self._by_key.setdefault(_key(text), view)
                 if other is not view:
                     raise CannotDo(
@@ -136,11 +149,19 @@ class Vocabulary:
         try:
             document = yaml.safe_load(path.read_text(encoding="utf-8"))
             return cls.from_records(document["views"])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            RecursionError,
+            yaml.YAMLError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise CannotDo(
                 f"'{path.name}' is no view vocabulary ({type(error).__name__})",
                 "write a list under 'views:', each with at least a 'name'",
-            ) from error
+            ) from None
 
     @classmethod
     def from_records(cls, records: list[dict[str, Any]]) -> Vocabulary:
@@ -154,13 +175,16 @@ class Vocabulary:
                     f"use only {sorted(known)}",
                 )
             code = record.get("code")
+            aliases = record.get("aliases")
+            if aliases is None or isinstance(aliases, str | int | float):
+                aliases = () if aliases is None else (aliases,)
             views.append(
                 View(
-                    name=str(record["name"]),
-                    title=str(record.get("title") or record["name"]),
+                    name=_text(record["name"]),
+                    title=_text(record.get("title") or record["name"]),
                     code=Code(**{key: str(value) for key, value in code.items()}) if code else None,
                     local_code=record.get("local_code"),
-                    aliases=tuple(str(alias) for alias in record.get("aliases") or ()),
+                    aliases=tuple(_text(alias) for alias in aliases),
                 )
             )
         return cls(tuple(views))

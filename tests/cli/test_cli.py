@@ -12,6 +12,8 @@ import pytest
 
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.cli import run
+from apical.demo import run_demo
+from apical.errors import CannotDo
 
 DONE, DONE_WITH_PROBLEMS, WRONG_CALL, COULD_NOT = range(4)
 
@@ -98,7 +100,10 @@ def test_labels_for_unknown_clips(way, tmp_path, capsys):
     assert call("labels", "import", catalogue, labels) == DONE_WITH_PROBLEMS
     told = capsys.readouterr().err
     assert "1 rows name no clip" in told
-    assert "'apical 9 chamber' (1 rows) is no label" in told
+    assert "1 row with 1 label that the vocabulary does not know" in told
+    assert "apical 9 chamber" not in told
+    assert call("labels", "import", catalogue, labels, "--show-labels") == DONE_WITH_PROBLEMS
+    assert "'apical 9 chamber' (1 row) is no label" in capsys.readouterr().err
 
 
 def test_labels_out_and_in_again(way, tmp_path):
@@ -159,6 +164,33 @@ def test_a_full_disk_stops_a_training_with_one_line(way, tmp_path, capsys, monke
     words = ["train", way / "frames", way / "catalogue.parquet", "--method", "naive", "--steps", 1]
     assert call(*words, "--out", tmp_path / "run", "--quiet") == COULD_NOT
     assert "No space left on device" in error_line(capsys)
+
+
+@pytest.mark.parametrize("verb", ["phantom", "scan", "frames", "predict", "limit", "export", "demo"])
+def test_more_outputs_that_cannot_be_written(way, a_file, tmp_path, capsys, verb, monkeypatch):
+    (tmp_path / "file").touch()
+    blocked = str(tmp_path / "file" / "out")
+    words = {
+        "phantom": ["phantom", "--patients", 1, "--frames", 1, "--image-rows", 100, "--workers", 1],
+        "scan": ["scan", way / "phantom" / "PHANTOM-0000", "--workers", 1],
+        "frames": ["frames", way / "catalogue.parquet", "--workers", 1],
+        "predict": ["predict", a_file, "--bundle", way / "bundle"],
+        "limit": ["labels", "limit", way / "catalogue.parquet", "--default", 2],
+        "export": ["labels", "export", way / "catalogue.parquet"],
+    }
+    if verb == "demo":
+        with pytest.raises(CannotDo, match="cannot be written"):
+            run_demo(tmp_path / "file" / "out")
+        return
+    out = blocked + {"predict": ".json", "scan": ".parquet", "limit": ".parquet"}.get(verb, "")
+    assert call(*words[verb], "--out", out, "--quiet") == COULD_NOT
+    assert "cannot be written" in error_line(capsys)
+
+
+def test_answers_in_an_unknown_form_are_refused_before_the_work(way, a_file, capsys, monkeypatch):
+    monkeypatch.setattr("apical.deploy.predict.predict", lambda *_, **__: pytest.fail("it began"))
+    assert call("predict", a_file, "--bundle", way / "bundle", "--out", "a.txt") == WRONG_CALL
+    assert "as '.txt'" in error_line(capsys)
 
 
 def test_predict_tells_by_its_exit_code(way, a_file, tmp_path, capsys):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import struct
 import traceback
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from pydicom.pixels import pixel_array
 
 from apical.errors import ClipProblem
 from apical.ingest import dicom
+from apical.ingest.damage import Unreadable
 from apical.ingest.dicom import DicomClip
 
 RLE, JPEG_LS, JPEG_2000 = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
@@ -116,10 +120,47 @@ def test_jpeg_that_is_rgb_inside(tmp_path: Path, frames: NDArray[np.uint8]) -> N
         coded.append(buffer.getvalue())
     dataset.PixelData = encapsulate(coded)
     dataset.save_as(path)
-    decoded = DicomClip(path).decode_colour([1])[0]
+    clip = DicomClip(path)
+    assert clip._plain_jpeg(1, grey=True) is not None  # and so not slowly through pydicom
+    decoded = clip.decode_colour([1])[0]
     assert np.array_equal(decoded, pixel_array(dataset, index=1))
     assert np.abs(decoded.astype(int) - colour[1]).mean() < 4
     assert np.array_equal(DicomClip(path).decode([1])[0], cv2.cvtColor(decoded, cv2.COLOR_RGB2GRAY))
+
+
+def lossless_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """(H, W, 3) uint8 as JPEG Lossless (SOF3), first-order prediction, no marker that names the colours."""
+    rows, columns, _ = picture.shape
+    left = np.roll(picture.astype(int), 1, axis=1)
+    left[1:, 0] = picture[:-1, 0]  # the first of a row is predicted from above, the very first is 128
+    left[0, 0] = 128
+    bits = []
+    for difference in (picture - left).ravel().tolist():
+        size = abs(difference).bit_length()
+        extra = difference if difference > 0 else difference + (1 << size) - 1
+        bits.append(f"{size:04b}" + (f"{extra:0{size}b}" if size else ""))  # codes 0-8 of 4 bits each
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    data = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\x00")
+    parts = b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+    frame = b"\xff\xc3" + struct.pack(">HBHHB", 17, 8, rows, columns, 3) + parts
+    table = b"\xff\xc4" + struct.pack(">HB", 28, 0) + bytes([0, 0, 0, 9, *[0] * 12]) + bytes(range(9))
+    scan = b"\xff\xda" + struct.pack(">HB", 12, 3) + bytes([1, 0, 2, 0, 3, 0, 1, 0, 0])
+    return b"\xff\xd8" + frame + table + scan + data + b"\xff\xd9"
+
+
+def test_lossless_jpeg_in_colour(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    """Three components without the YBR step: the pixels that were encoded."""
+    colour = coloured(frames)[:2, 60:140, 120:200]
+    path = write_dicom(tmp_path / "a.dcm", colour, photometric="RGB")
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.70"
+    dataset.PixelData = encapsulate([lossless_jpeg(frame) for frame in colour])
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path)
+    clip = DicomClip(path)
+    assert np.array_equal(clip.decode_colour([0, 1]), colour)
+    assert np.array_equal(clip.decode([1])[0], cv2.cvtColor(colour[1], cv2.COLOR_RGB2GRAY))
 
 
 def test_jpeg_that_contradicts_its_header(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
@@ -231,6 +272,8 @@ def test_declared_mode(
         ({"FrameTime": None, "CineRate": 50}, 20),
         ({"FrameTime": "0"}, None),
         ({"FrameTime": None}, None),
+        ({"FrameTime": None, "FrameTimeVector": [0]}, None),
+        ({"FrameTime": None, "FrameTimeVector": [33.3], "CineRate": 50}, 20),
     ],
 )
 def test_frame_time(
@@ -240,12 +283,12 @@ def test_frame_time(
 
 
 def test_patient_key_and_its_fallback(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
-    """The issuer is part of the patient; without a patient the study stands in."""
+    """The issuer is no part of the patient; without a patient the study stands in."""
 
     def key(**elements: Any) -> str | None:
         return DicomClip(write_dicom(tmp_path / "a.dcm", frames[:1], **elements)).facts.patient_key
 
-    assert key() != key(IssuerOfPatientID="HOSPITAL")
+    assert key() == key(IssuerOfPatientID="HOSPITAL")
     assert key(PatientID="") == key(PatientID=None) == "1.2.3.4711"
     assert "4711" not in repr(DicomClip(tmp_path / "a.dcm").facts)
 
@@ -319,3 +362,55 @@ def test_cut_and_garbled_files_never_raise_anything_else(tmp_path: Path, kind: s
         except ClipProblem as problem:
             told = "".join(traceback.format_exception(problem))
             assert not any(secret in told.replace("test_dicom", "") for secret in SECRETS), told
+
+
+def test_an_empty_lookup_table_says_nothing(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    path = write_dicom(tmp_path / "a.dcm", frames, VOILUTSequence=[], ModalityLUTSequence=[])
+    assert np.array_equal(DicomClip(path).decode([1])[0], frames[1])
+
+
+def test_garbled_deflated_file(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    """zlib's own error, which is no ValueError."""
+    path = write_dicom(tmp_path / "a.dcm", frames[:1])
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    dataset.save_as(path)
+    assert np.array_equal(DicomClip(path).decode([0])[0], frames[0])
+    content = bytearray(path.read_bytes())
+    start = 144 + pydicom.dcmread(path).file_meta.FileMetaInformationGroupLength
+    content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    with pytest.raises(zlib.error):
+        pydicom.dcmread(path)
+    with pytest.raises(ClipProblem, match=r"^damaged DICOM header$"):
+        DicomClip(path)
+
+
+@pytest.mark.parametrize("error", [KeyError, IndexError, zlib.error, cv2.error, RecursionError, MemoryError])
+def test_whatever_a_decoder_raises_is_a_problem(
+    tmp_path: Path, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("DOE^JOHANNA")
+
+    path = write_dicom(tmp_path / "a.dcm", frames[:1])
+    clip = DicomClip(path)
+    monkeypatch.setattr(dicom, "pixel_array", fail)
+    with pytest.raises(ClipProblem, match=r"^pixel data cannot be decoded$") as caught:
+        clip.decode([0])
+    assert "JOHANNA" not in "".join(traceback.format_exception(caught.value))
+    monkeypatch.setattr(dicom.pydicom, "dcmread", fail)
+    with pytest.raises(ClipProblem, match=r"^damaged DICOM header$"):
+        DicomClip(path)
+
+
+def test_a_disk_that_fails_is_no_damage(
+    tmp_path: Path, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "DOE.dcm")
+
+    path = write_dicom(tmp_path / "a.dcm", frames[:1])
+    monkeypatch.setattr(dicom.pydicom, "dcmread", fail)
+    with pytest.raises(Unreadable):
+        DicomClip(path)

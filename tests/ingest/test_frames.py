@@ -248,8 +248,9 @@ def test_nothing_usable(tmp_path: Path, catalogue: Path) -> None:
     write_catalogue(table.with_columns(mode=pl.lit("colour")), catalogue)
     with pytest.raises(CannotDo, match="no usable 2-D clip"):
         build_frames(catalogue, tmp_path / "store", SMALL, workers=1)
-    write_catalogue(table.with_columns(path=pl.lit("/nowhere/DOE.dcm")), catalogue)
-    with pytest.raises(CannotDo, match=r"none of the 6 clips .*the file cannot be read") as caught:
+    (tmp_path / "DOE.dcm").write_bytes(b"")
+    write_catalogue(table.with_columns(path=pl.lit(str(tmp_path / "DOE.dcm"))), catalogue)
+    with pytest.raises(CannotDo, match=r"none of the 6 clips .*empty file") as caught:
         build_frames(catalogue, tmp_path / "store", SMALL, workers=1)
     assert "DOE" not in str(caught.value)
     assert not (tmp_path / "store.partial").exists()
@@ -274,3 +275,56 @@ def test_a_fan_stays_a_fan(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
     truth = fan_mask(240, 320)
     assert (sector.mask & truth).sum() > 0.95 * truth.sum()
     assert not (sector.mask & ~cv2.dilate(truth.astype(np.uint8), np.ones((5, 5))).astype(bool)).any()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files_that_cannot_be_read_now_are_made_later(
+    tmp_path: Path, catalogue: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """Away before the build, then away in the midst of it, then back: the bytes of a smooth build."""
+    build_frames(catalogue, tmp_path / "whole", SMALL, workers=1)
+    paths = [Path(path) for path in read_catalogue(catalogue)["path"]]
+    paths[1].rename(tmp_path / "away")
+    paths[4].rename(tmp_path / "away too")
+    with pytest.raises(CannotDo, match=r"^2 files cannot be read") as caught:
+        build_frames(catalogue, tmp_path / "store", SMALL, workers=workers)
+    assert "DOE" not in str(caught.value)
+    check = frames_module._refuse_unreadable
+    monkeypatch.setattr(
+        frames_module, "_refuse_unreadable", lambda paths, least=0: least and check(paths, least)
+    )
+    with pytest.raises(CannotDo, match=r"^2 files cannot be read"):
+        build_frames(catalogue, tmp_path / "store", SMALL, workers=workers)
+    monkeypatch.undo()
+    assert not (tmp_path / "store").exists()
+    assert (tmp_path / "store.partial" / "journal.jsonl").read_bytes().count(b"\n") == 1
+    (tmp_path / "away").rename(paths[1])
+    (tmp_path / "away too").rename(paths[4])
+    build_frames(catalogue, tmp_path / "store", SMALL, workers=workers)
+    assert contents(tmp_path / "store") == contents(tmp_path / "whole")
+
+
+def test_begun_by_other_decoders(tmp_path: Path, catalogue: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A begun store is not continued with others; a complete one is still that store."""
+
+    def interrupt(done: int, _: int) -> None:
+        raise KeyboardInterrupt
+
+    build_frames(catalogue, tmp_path / "whole", SMALL, workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        build_frames(catalogue, tmp_path / "store", SMALL, workers=1, progress=interrupt)
+    monkeypatch.setattr(frames_module, "version", lambda _: "99")
+    with pytest.raises(CannotDo, match="other versions of the decoders"):
+        build_frames(catalogue, tmp_path / "store", SMALL, workers=1)
+    build_frames(catalogue, tmp_path / "whole", SMALL, workers=1)
+
+
+def test_errors_have_no_cause_that_quotes(tmp_path: Path, catalogue: Path) -> None:
+    with pytest.raises(CannotDo) as caught:
+        FrameStore.open(tmp_path / "DOE")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotDo) as caught:
+        build_frames(catalogue, tmp_path / "file" / "DOE", SMALL, workers=1)
+    assert caught.value.__suppress_context__

@@ -1,4 +1,4 @@
-"""The sector is found, text outside never survives, and what is no sector is refused."""
+"""The sector is found, text beside it never survives, and what is no sector is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_shadow_at_one_side_does_not_move_the_box(frames: NDArray[np.uint8]) -
     inverse=st.booleans(),
     tagged=st.booleans(),
 )
-def test_planted_text_never_survives(
+def test_text_beside_the_fan_never_survives(
     words: str, x: float, y: float, size: float, count: int, inverse: bool, tagged: bool
 ) -> None:
     """Words anywhere beside the fan, light on black or dark on a light box: all their pixels go."""
@@ -68,7 +68,7 @@ def test_planted_text_never_survives(
     else:
         cv2.putText(painted, words, (left, bottom), 0, size, 255, 1, cv2.LINE_AA)
     if (cv2.dilate(painted, np.ones((9, 9))) > 0)[fan_mask(240, 320)].any():
-        return  # over or at the image: see test_text_over_the_image
+        return  # over or at the image: see test_thin_bright_text_on_the_fan_is_blanked
     shown = np.maximum(shown, painted)
     try:
         sector = find_sector(shown, (WHOLE,) if tagged else ())
@@ -77,8 +77,8 @@ def test_planted_text_never_survives(
     assert not (sector.mask & (painted > 0)).any()
 
 
-def test_text_over_the_image(frames: NDArray[np.uint8]) -> None:
-    """A name written over the tissue is blanked too."""
+def test_thin_bright_text_on_the_fan_is_blanked(frames: NDArray[np.uint8]) -> None:
+    """A name written over the tissue in strokes of one pixel; bold or grey letters are not promised."""
     painted = np.zeros((240, 320), np.uint8)
     cv2.putText(painted, "JOHANNA", (130, 160), 0, 0.5, 255, 1, cv2.LINE_AA)
     shown = np.maximum(frames, painted)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.clip import open_clip
+from apical.ingest.damage import Unreadable
 from apical.ingest.video import kind_of
 
 
@@ -119,3 +120,31 @@ def test_kinds() -> None:
     assert kind_of(b"RIFF\x00\x00\x00\x00WAVEfmt ") is None
     assert kind_of(b"") is None
     assert kind_of(b"\x00\x00\x00\x20ftypisom\x00\x00\x00\x00") == "mov"
+
+
+def test_whatever_a_decoder_raises_is_a_problem(
+    tmp_path: Path, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("DOE")
+
+    video = write_video(tmp_path / "a.avi", frames, "mjpeg", "yuvj444p")
+    clip = open_clip(video)
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(ClipProblem, match=r"^damaged video$"):
+        clip.decode([0])
+    with pytest.raises(ClipProblem, match=r"^damaged video$"):
+        open_clip(video)
+    cv2.imwrite(str(tmp_path / "a.png"), frames[0])
+    still = open_clip(tmp_path / "a.png")
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(ClipProblem, match=r"^damaged picture$"):
+        still.decode([0])
+
+
+def test_a_video_that_goes_away_is_no_damage(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    video = write_video(tmp_path / "a.avi", frames, "mjpeg", "yuvj444p")
+    clip = open_clip(video)
+    video.unlink()
+    with pytest.raises(Unreadable):
+        clip.decode([0])

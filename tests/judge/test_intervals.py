@@ -135,3 +135,13 @@ def test_draws_without_a_view_are_left_out_and_counted():
     interval = percentile_intervals(bootstrap(counts, metrics.f1, resamples=2000))[1]
     assert interval.resamples == pytest.approx(2000 * (1 - (2 / 3) ** 3), rel=0.06)
     assert (interval.low, interval.high) == (1, 1)
+
+
+def test_other_pseudonyms_give_the_same_draws():
+    patient, label, predicted = clips(np.random.default_rng(3))
+    renamed = np.array([f"{(int(name) * 7 + 5) % 11}" for name in patient])
+    one, other = (
+        bootstrap(patient_confusions(label, predicted[0], names, K)[None], figures, resamples=20).samples
+        for names in (patient, renamed)
+    )
+    np.testing.assert_array_equal(one, other)

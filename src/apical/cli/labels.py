@@ -14,6 +14,7 @@ from apical.cli.options import (
     Catalogue,
     Json,
     Quiet,
+    ShowLabels,
     Verbose,
     Views,
     vocabulary_of,
@@ -38,6 +39,7 @@ def import_labels(
     ] = None,
     views: Views = None,
     out: Annotated[Path | None, typer.Option(help="Catalogue to write; the same by default.")] = None,
+    show_labels: ShowLabels = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json_output: Json = False,
@@ -60,7 +62,7 @@ def import_labels(
     facts = {"matched": report.matched, "problems": report.problems}
     console.result(facts, [f"{report.matched} clips labelled → {(out or catalogue).name}"])
     if report.problems:
-        console.problems(report.problems, "some labels could not be used")
+        console.problems(report.problem_lines(show_labels), "some labels could not be used")
     return DONE_WITH_PROBLEMS if report.problems else DONE
 
 

@@ -18,6 +18,9 @@ Workers = Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one per
 Config = Annotated[
     Path | None, typer.Option(help="YAML file of settings (see apical.config); options win over it.")
 ]
+ShowLabels = Annotated[
+    bool, typer.Option(help="Quote labels that are not understood; a shifted column may hold names.")
+]
 Views = Annotated[Path | None, typer.Option(help="YAML file of your own view vocabulary.")]
 Catalogue = Annotated[Path, typer.Argument(help="Catalogue (Parquet, or CSV with clip, path, patient).")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]

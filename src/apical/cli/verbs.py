@@ -20,6 +20,7 @@ from apical.cli.options import (
     Json,
     Quiet,
     Seed,
+    ShowLabels,
     Verbose,
     Views,
     Workers,
@@ -99,6 +100,7 @@ def scan(
     show_paths: Annotated[
         bool, typer.Option(help="Name files in messages; paths may identify patients.")
     ] = False,
+    show_labels: ShowLabels = False,
     workers: Workers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -144,7 +146,7 @@ def scan(
         )
         console.problems(lines, f"{broken.height} files cannot be used{hint}")
     if report and report.problems:
-        console.problems(report.problems, "some labels could not be used")
+        console.problems(report.problem_lines(show_labels), "some labels could not be used")
     return DONE_WITH_PROBLEMS if broken.height or (report and report.problems) else DONE
 
 
@@ -325,10 +327,12 @@ def predict(
 
     Example: apical predict clip.dcm --bundle bundle
     """
-    from apical.deploy.answers import answer_lines, records, write_answers
+    from apical.deploy.answers import answer_lines, check_ending, records, write_answers
     from apical.deploy.predict import predict as answer
 
     console = Console(json_output=json_output, quiet=quiet)
+    if out is not None:
+        check_ending(out)
     with console.progress("Predicting") as progress:
         answers = answer(files, bundle, progress=progress)
     if out is not None:

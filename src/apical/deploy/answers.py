@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from apical.errors import WrongCall
-from apical.files import replacing, write_atomically
+from apical.files import write_atomically, write_table
 
 
 @dataclass(frozen=True)
@@ -63,23 +63,29 @@ def write_answers(answers: list[Answer], path: Path, *, show_paths: bool = False
         WrongCall: another ending.
         CannotDo: the file cannot be written.
     """
+    check_ending(path)
     rows = records(answers, show_paths=show_paths)
-    ending = path.suffix.lower()
-    if ending == ".json":
+    if path.suffix.lower() == ".json":
         write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
-    elif ending == ".parquet":
-        with replacing(path) as temporary:
-            _table(rows).write_parquet(temporary)
-    elif ending == ".csv":
+    elif path.suffix.lower() == ".parquet":
+        write_table(path, _table(rows))
+    else:
         flat = _table(rows).with_columns(
             pl.col("views").list.join(" "),
             pl.col("frames_used").cast(pl.List(pl.String)).list.join(" "),
         )
-        with replacing(path) as temporary:
-            flat.write_csv(temporary)
-    else:
+        write_atomically(path, flat.write_csv().encode())
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file that `write_answers` could not write, before the work is done.
+
+    Raises:
+        WrongCall: the name ends in something else than .json, .csv or .parquet.
+    """
+    if path.suffix.lower() not in (".json", ".csv", ".parquet"):
         raise WrongCall(
-            f"answers cannot be written as '{ending}'", "let --out end in .json, .csv or .parquet"
+            f"answers cannot be written as '{path.suffix}'", "let --out end in .json, .csv or .parquet"
         )
 
 

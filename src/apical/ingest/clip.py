@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from apical.errors import ClipProblem
+from apical.ingest.damage import Unreadable
 from apical.ingest.dicom import DicomClip
 from apical.ingest.sector import Sector, find_sector
 from apical.ingest.video import StillClip, VideoClip, kind_of
@@ -25,6 +25,7 @@ def open_clip(path: Path) -> Clip:
     """Open a file by its content, whatever its name.
 
     Raises:
+        Unreadable: the file cannot be opened or read.
         ClipProblem: not an image this program can read, damaged, or of impossible size.
     """
     try:
@@ -35,7 +36,7 @@ def open_clip(path: Path) -> Clip:
             return DicomClip(path)
         return StillClip(path, kind) if kind in ("png", "jpeg") else VideoClip(path, kind)
     except OSError:
-        raise ClipProblem("the file cannot be read") from None
+        raise Unreadable from None
 
 
 def spread(frames: int, count: int) -> list[int]:

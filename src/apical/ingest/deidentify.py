@@ -45,7 +45,7 @@ class Pseudonyms:
                 _create(path)
             salt = path.read_bytes()
         except OSError as error:
-            raise cannot_write(path, error) from error
+            raise cannot_write(path, error) from None
         if len(salt) != SALT_BYTES:
             raise CannotDo(
                 f"'{path.name}' is no salt ({len(salt)} bytes instead of {SALT_BYTES})",
@@ -66,7 +66,8 @@ class Pseudonyms:
         return self._of("file", key)
 
     def _of(self, kind: str, key: str) -> str:
-        return hmac.new(self._salt, f"{kind}\0{key}".encode(), hashlib.sha256).hexdigest()[:16]
+        text = f"{kind}\0{key}".encode(errors="surrogatepass")  # a path's bytes may be no UTF-8
+        return hmac.new(self._salt, text, hashlib.sha256).hexdigest()[:16]
 
 
 def _create(path: Path) -> None:
@@ -86,6 +87,11 @@ def _create(path: Path) -> None:
             os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def tidy(identifier: str) -> str:
+    """An identifier as it enters a pseudonym: runs of blanks are one, at most 64 characters (VR LO)."""
+    return " ".join(identifier.split())[:64]
 
 
 def clip_id_of_uid(uid: str) -> str:

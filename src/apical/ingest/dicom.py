@@ -7,7 +7,6 @@ pydicom is the reference for every transfer syntax. JPEG frames of 8 bits go str
 from __future__ import annotations
 
 import logging
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,13 +21,14 @@ import simplejpeg
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
-from pydicom.errors import BytesLengthException
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from apical.errors import ClipProblem
-from apical.ingest.deidentify import clip_id_of_file, clip_id_of_uid
+from apical.ingest.damage import Unreadable, decoding
+from apical.ingest.deidentify import clip_id_of_file, clip_id_of_uid, tidy
 from apical.ingest.facts import Facts, Region, check_size
 
 ULTRASOUND_CLASSES = frozenset(
@@ -40,20 +40,6 @@ _LUMA_FIRST = frozenset({"YBR_FULL", "YBR_FULL_422"})
 _MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _GREY_TRANSFORMS = ("RescaleSlope", "ModalityLUTSequence", "WindowWidth", "VOILUTSequence")
 _KNOWN = _LUMA_FIRST | _MONOCHROME | {"RGB", "PALETTE COLOR", "YBR_ICT", "YBR_RCT"}
-
-# What pydicom and the decoders behind it raise for damaged files: found by cutting and garbling real ones.
-DAMAGE = (
-    BytesLengthException,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 
 class DicomClip:
@@ -69,15 +55,12 @@ class DicomClip:
         Raises:
             ClipProblem: not DICOM, not ultrasound, no pixels, or sizes that cannot be.
         """
-        with _quiet():
-            try:
-                self._dataset = _read(path)
-                self.facts = _facts(self._dataset, path)
-                self._photometric = str(self._dataset.get("PhotometricInterpretation"))
-                allocated = self._dataset.get("BitsAllocated")
-                self._bits = int(self._dataset.get("BitsStored") or allocated or 0)
-            except DAMAGE:
-                raise ClipProblem("damaged DICOM header") from None
+        with _quiet(), decoding("damaged DICOM header"):
+            self._dataset = _read(path)
+            self.facts = _facts(self._dataset, path)
+            self._photometric = str(self._dataset.get("PhotometricInterpretation"))
+            allocated = self._dataset.get("BitsAllocated")
+            self._bits = int(self._dataset.get("BitsStored") or allocated or 0)
         if self._photometric not in _KNOWN or allocated not in (8, 16) or not 1 <= self._bits <= allocated:
             raise ClipProblem("colour model or number of bits is not supported")
 
@@ -101,11 +84,8 @@ class DicomClip:
 
     def _stack(self, numbers: Sequence[int], *, grey: bool) -> NDArray[np.uint8]:
         shape = (self.facts.rows, self.facts.columns) if grey else (self.facts.rows, self.facts.columns, 3)
-        with _quiet():
-            try:
-                frames = list(self._frames(list(numbers), grey))
-            except DAMAGE:
-                raise ClipProblem("pixel data cannot be decoded") from None
+        with _quiet(), decoding("pixel data cannot be decoded"):
+            frames = list(self._frames(list(numbers), grey))
         if len(frames) != len(numbers) or any(frame.shape != shape for frame in frames):
             raise ClipProblem("pixel data does not have the size that the header says")
         return np.stack(frames)
@@ -129,7 +109,9 @@ class DicomClip:
         """
         data = get_frame(self._dataset.PixelData, number, number_of_frames=self.facts.frames)
         expected = "YCbCr" if self._photometric in _LUMA_FIRST else "Gray"
-        one = grey or expected == "Gray"
+        if self._photometric == "RGB":  # stored without the YBR step; grey is made of the colours
+            expected = "RGB"
+        one = expected == "Gray" or (grey and expected == "YCbCr")
         try:
             rows, columns, colours, _ = simplejpeg.decode_jpeg_header(data)
             if (rows, columns, colours) != (self.facts.rows, self.facts.columns, expected):
@@ -203,13 +185,21 @@ def _quiet() -> Iterator[None]:
 
 def _read(path: Path) -> Dataset:
     """Parse the file; one without the DICM mark must prove itself by its elements."""
-    with path.open("rb") as file:
-        head = file.read(132)
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        dataset = pydicom.dcmread(path, force=True) if head else Dataset()
+    except OSError as error:
+        if error.errno is not None:  # of the system; pydicom's own have no number
+            raise Unreadable from None
+        raise
     if not head:
         raise ClipProblem("empty file")
-    dataset = pydicom.dcmread(path, force=True)
     if head[128:] != b"DICM" and "Rows" not in dataset:
         raise ClipProblem("not a DICOM file")
+    for name in ("VOILUTSequence", "ModalityLUTSequence"):
+        if name in dataset and not dataset[name].value:
+            del dataset[name]  # says nothing, but pydicom would look into it
     return dataset
 
 
@@ -226,7 +216,6 @@ def _facts(dataset: Dataset, path: Path) -> Facts:
     check_size(frames, rows, columns)
     uid = str(dataset.get("SOPInstanceUID") or "")
     patient = _text(dataset, "PatientID")
-    issuer = _text(dataset, "IssuerOfPatientID")
     study = _text(dataset, "StudyInstanceUID")
     regions = _regions(dataset)
     return Facts(
@@ -240,7 +229,7 @@ def _facts(dataset: Dataset, path: Path) -> Facts:
         manufacturer=_text(dataset, "Manufacturer"),
         model=_text(dataset, "ManufacturerModelName"),
         regions=regions,
-        patient_key=(f"{patient}\0{issuer}" if issuer else patient) if patient else study,
+        patient_key=patient or study,
         study_key=study,
     )
 
@@ -256,7 +245,7 @@ def _guess_syntax(dataset: Dataset) -> UID:
 
 
 def _text(dataset: Dataset, name: str) -> str | None:
-    return " ".join(str(dataset.get(name) or "").split())[:64] or None
+    return tidy(str(dataset.get(name) or "")) or None
 
 
 def _number(dataset: Dataset, name: str) -> float | None:
@@ -269,7 +258,8 @@ def _number(dataset: Dataset, name: str) -> float | None:
 def _frame_time(dataset: Dataset) -> float | None:
     """Milliseconds between frames from (0018,1063), (0018,1065), (0018,0040) or (0008,2144)."""
     time = _number(dataset, "FrameTime")
-    if not time and len(vector := dataset.get("FrameTimeVector") or ()) > 1:
+    vector = dataset.get("FrameTimeVector")  # a lone value is no list, and no time either
+    if not time and isinstance(vector, MultiValue) and len(vector) > 1:
         time = float(np.mean([float(step) for step in vector[1:]]))
     if not time:
         rate = _number(dataset, "CineRate") or _number(dataset, "RecommendedDisplayFrameRate")

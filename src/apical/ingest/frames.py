@@ -29,6 +29,7 @@ from apical.config import FrameSettings, worker_count
 from apical.errors import CannotDo, ClipProblem, OtherMode
 from apical.files import cannot_write, write_atomically
 from apical.ingest.clip import LOOKED_AT, Clip, open_clip, spread, triage
+from apical.ingest.damage import Unreadable
 from apical.ingest.parallel import ordered_map
 from apical.ingest.sector import Sector
 
@@ -129,7 +130,7 @@ class FrameStore:
             raise CannotDo(
                 f"'{folder.name}' is no complete frame store ({type(error).__name__})",
                 "build one with 'apical frames'",
-            ) from error
+            ) from None
         if len(frames) != index.height:
             raise CannotDo(f"the frame store '{folder.name}' is damaged", "delete it and build it again")
         return store
@@ -157,7 +158,8 @@ def build_frames(
 
     Raises:
         CannotDo: `out` holds something else, cannot be written, the disk is full (free some space and
-            call again), or no clip can be used.
+            call again), no clip can be used, or files cannot be read. That may pass, so it is no
+            problem of their clips: what was done is kept, and the next call goes on.
     """
     table = usable(read_catalogue(catalogue)).filter(pl.col("mode").fill_null("2d") == "2d")
     if table.is_empty():
@@ -177,12 +179,12 @@ def build_frames(
             (partial_store / name).unlink(missing_ok=True)
         os.replace(partial_store, out)
     except OSError as error:
-        raise cannot_write(out, error) from error
+        raise cannot_write(out, error) from None
     return FrameStore.open(out)
 
 
-def _check_same(path: Path, record: dict[str, Any]) -> None:
-    """Refuse a store, complete or begun, of other clips or settings."""
+def _check_same(path: Path, record: dict[str, Any], *, begun: bool = False) -> None:
+    """Refuse a store of other clips or settings, and to go on with one begun by other decoders."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -193,6 +195,11 @@ def _check_same(path: Path, record: dict[str, Any]) -> None:
         raise CannotDo(
             f"'{path.parent.name}' exists and is not a frame store of these clips and settings",
             "choose another --out, or delete it",
+        )
+    if begun and found.get("decoders") != record["decoders"]:
+        raise CannotDo(
+            f"'{path.parent.name}' was begun with other versions of the decoders",
+            "delete it, or go on with those versions",
         )
 
 
@@ -208,26 +215,31 @@ def _build(
         return _check_same(folder / "store.json", record)
     begun = folder / "begun.json"
     if (folder / "frames.npy").exists():
-        _check_same(begun, record)
+        _check_same(begun, record, begun=True)
     else:
         write_atomically(begun, json.dumps(record).encode())
     frame_bytes = settings.size**2
     journal = _resume(folder, frame_bytes)
-    paths = [Path(path) for path in table["path"]][len(journal) :]
+    before = len(journal)
+    paths = [Path(path) for path in table["path"]][before:]
+    _refuse_unreadable(paths)
     results = ordered_map(
         partial(_try_prepare, settings=settings),
         paths,
         worker_count(workers),
-        lambda _: "the decoder crashed",
+        lambda _: ClipProblem("the decoder crashed"),
     )
     with (
         (folder / "frames.npy").open("ab") as frames_file,
         (folder / "journal.jsonl").open("ab") as journal_file,
     ):
-        for clip, result in zip(table["clip"][len(journal) :], results, strict=True):
+        for clip, result in zip(table["clip"][before:], results, strict=True):
+            if isinstance(result, Unreadable):
+                os.fsync(frames_file.fileno())
+                _refuse_unreadable(paths[len(journal) - before :], least=1)
             entry: dict[str, Any] = {"clip": clip, "numbers": [], "problem": None}
-            if isinstance(result, str):
-                entry["problem"] = result
+            if isinstance(result, ClipProblem):
+                entry["problem"] = str(result)
             else:
                 entry["numbers"] = result.numbers.tolist()
                 _append(frames_file, result.frames.tobytes())
@@ -239,11 +251,31 @@ def _build(
     _finish(folder, record, table, settings, journal)
 
 
-def _try_prepare(path: Path, settings: FrameSettings) -> Prepared | str:
+def _try_prepare(path: Path, settings: FrameSettings) -> Prepared | ClipProblem:
     try:
         return prepare(open_clip(path), settings)
+    except Unreadable:
+        return Unreadable()
     except ClipProblem as problem:
-        return str(problem)
+        return ClipProblem(str(problem))
+
+
+def _refuse_unreadable(paths: list[Path], least: int = 0) -> None:
+    """Stop before, or at, files that cannot be opened: a share that is not mounted is no damage."""
+    count = max(least, sum(not _opens(path) for path in paths))
+    if count:
+        raise CannotDo(
+            f"{count} file{'' if count == 1 else 's'} cannot be read",
+            "check that the disk is mounted and call again (what was done is kept), or scan again",
+        )
+
+
+def _opens(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except OSError:
+        return False
 
 
 def _append(file: io.BufferedWriter, data: bytes) -> None:
@@ -288,7 +320,7 @@ def _finish(
         shutil.rmtree(folder)
         raise CannotDo(
             f"none of the {len(journal)} clips can be made into frames (first: {journal[0]['problem']})",
-            "check that the files of the catalogue are still where it says",
+            "check that the catalogue's files are ultrasound clips",
         )
     path = folder / "frames.npy"
     with path.open("r+b") as file:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import polars as pl
 
-from apical.catalogue import conform
+from apical.catalogue import SPLITS, conform
 from apical.errors import CannotDo, WrongCall
 from apical.files import replacing
-from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid
+from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid, tidy
+from apical.ingest.rescan import share_splits
 from apical.views import Vocabulary
 
 Row = dict[str, str]
@@ -36,8 +38,10 @@ class LabelReport:
         matched: clips of the catalogue that the table names.
         labelled: those of them that now have a view from it.
         unknown_clips: rows that name no clip of the catalogue, or several.
-        unknown_labels: label texts that the vocabulary does not know, with their counts.
+        unknown_labels: label texts that the vocabulary does not know, with their counts. Where a column
+            is shifted they may be names: show them only to whoever may see the table.
         conflicts: clips that the table gives two views; they have none now.
+        contradictions: column → clips for which the table says two things; they keep what they had.
     """
 
     matched: int
@@ -45,22 +49,45 @@ class LabelReport:
     unknown_clips: int = 0
     unknown_labels: dict[str, int] = field(default_factory=dict)
     conflicts: int = 0
+    contradictions: dict[str, int] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:
-        """A line for each thing that could not be used."""
+        """A line for each kind of thing that could not be used; no text of the table is in it."""
+        return self.problem_lines()
+
+    def problem_lines(self, show_text: bool = False) -> list[str]:
+        """The problems as lines.
+
+        Args:
+            show_text: a line for each unknown label, with its text, instead of one for all.
+        """
         lines = []
         if self.unknown_clips:
             lines.append(f"{self.unknown_clips} rows name no clip of the catalogue")
-        for text, count in self.unknown_labels.items():
-            lines.append(f"'{text}' ({count} rows) is no label of the vocabulary")
+        if show_text:
+            lines += [
+                f"'{text}' ({_count(count, 'row')}) is no label of the vocabulary"
+                for text, count in self.unknown_labels.items()
+            ]
+        elif self.unknown_labels:
+            rows, texts = sum(self.unknown_labels.values()), len(self.unknown_labels)
+            lines.append(
+                f"{_count(rows, 'row')} with {_count(texts, 'label')} that the vocabulary does not know"
+            )
         if self.conflicts:
-            lines.append(f"{self.conflicts} clips have two different labels and got none")
+            lines.append(f"{_count(self.conflicts, 'clip')} with two different labels, which got none")
+        for column, count in self.contradictions.items():
+            lines.append(f"{_count(count, 'clip')} with two different values of '{column}', left as before")
         return lines
 
     def lines(self) -> list[str]:
         """What was done, then the problems."""
         return [f"{self.matched} clips matched, {self.labelled} labelled", *self.problems]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def import_labels(
@@ -77,7 +104,8 @@ def import_labels(
     ``filename``) to find the clip; ``view`` (or ``label``), ``contrast_agent``, ``labelled_by``,
     ``patient``, ``study``, ``split`` to set. Other columns are passed over, and an empty cell says
     nothing. A file name without a folder finds a clip anywhere, with or without its suffix, if only
-    one has that name.
+    one has that name. ``labelled_by`` counts only in a row with a view that is used. Clips without a
+    split get that of their patient.
 
     Args:
         table: a catalogue.
@@ -92,12 +120,17 @@ def import_labels(
 
     Raises:
         WrongCall: the table has no column to find clips, or names patients without `pseudonyms`.
-        CannotDo: it cannot be read, no row finds a clip, or a split is unknown.
+        CannotDo: it cannot be read, no row finds a clip, or a split is unknown; the texts of the table
+            are not quoted.
         PatientOverlap: a patient would stand in two splits.
     """
     rows, columns = _read(labels)
     if not columns & {"clip", "file", "sopinstanceuid"}:
         raise WrongCall("the labels name no clips", "give a column 'file', 'clip' or 'SOPInstanceUID'")
+    if {row["split"] for row in rows if "split" in row} - set(SPLITS):
+        raise CannotDo(
+            "the labels have a split that is none", f"use only {', '.join(SPLITS)}, or leave it empty"
+        )
     if columns & {"patient", "study"} and pseudonyms is None:
         raise WrongCall("the labels name patients or studies", "give the key of the pseudonyms with --salt")
     find = _finder(table, (root or labels.parent).resolve())
@@ -112,12 +145,15 @@ def import_labels(
     if not said:
         raise CannotDo(
             "no row of the labels names a clip of the catalogue",
-            "give the folder that the column 'file' starts from with --root",
+            "let the column 'file' start from the folder of the table, or use 'apical labels import --root'",
         )
 
     unknown: Counter[str] = Counter()
     updates = [_update(clip, rows, vocabulary, pseudonyms, unknown) for clip, rows in said.items()]
     conflicts = [update["clip"] for update in updates if update.pop("conflict")]
+    contradictions: Counter[str] = Counter()
+    for update in updates:
+        contradictions.update(update.pop("contradictions"))
     schema = {"clip": pl.String} | {f"{name} new": table.schema[name] for name in _UPDATED}
     new = pl.DataFrame(updates, schema=schema)
     joined = table.join(new, on="clip", how="left", maintain_order="left")
@@ -132,8 +168,9 @@ def import_labels(
         unknown_clips=unknown_clips,
         unknown_labels=dict(sorted(unknown.items())),
         conflicts=len(conflicts),
+        contradictions=dict(sorted(contradictions.items())),
     )
-    return conform(changed.select(table.columns)), report
+    return conform(share_splits(changed.select(table.columns))), report
 
 
 def export_labels(table: pl.DataFrame, out: Path) -> None:
@@ -190,47 +227,60 @@ def _finder(table: pl.DataFrame, root: Path) -> Callable[[Row], str | None]:
         text = row["file"]
         parts = PureWindowsPath(text).as_posix()
         for form in (text, parts):
-            if (path := os.path.normpath(root / form)) in by_path:
-                return by_path[path]
+            for path in _forms(root / form):
+                if path in by_path:
+                    return by_path[path]
         return by_name.get(text) if "/" not in parts else None
 
     return find
 
 
+def _forms(path: Path) -> Iterator[str]:
+    """The ways a catalogue may write a path: as it stands, through links, and with its folder's links."""
+    yield os.path.normpath(path)
+    try:
+        yield os.path.realpath(path)
+        yield os.path.join(os.path.realpath(path.parent), path.name)
+    except (OSError, ValueError):  # what stands in the cell can be no path
+        return
+
+
 def _update(
     clip: str, rows: list[Row], vocabulary: Vocabulary, pseudonyms: Pseudonyms | None, unknown: Counter[str]
-) -> dict[str, str | bool | None]:
+) -> dict[str, Any]:
     """What the rows of one clip change; `unknown` counts the texts that say nothing."""
-    views: set[str] = set()
-    agents: set[bool] = set()
-    update: dict[str, str | bool | None] = {"clip": clip}
+    said: dict[str, set[str | bool]] = {name: set() for name in _UPDATED}
     for row in rows:
         if "view" in row:
             label = vocabulary.find(row["view"])
             if label is None:
                 unknown[row["view"]] += 1
             else:
-                views.add(label.view)
+                said["view"].add(label.view)
+                if "labelled_by" in row:
+                    said["labelled_by"].add(row["labelled_by"])
                 if label.contrast_agent is not None:
-                    agents.add(label.contrast_agent)
+                    said["contrast_agent"].add(label.contrast_agent)
         if "contrast_agent" in row:
             agent = _TRUTH.get(row["contrast_agent"].lower())
             if agent is None:
                 unknown[f"contrast_agent {row['contrast_agent']}"] += 1
             else:
-                agents.add(agent)
-        for name in ("labelled_by", "split"):
-            if name in row:
-                update[f"{name} new"] = row[name]
+                said["contrast_agent"].add(agent)
+        if "split" in row:
+            said["split"].add(row["split"])
         if pseudonyms is not None:
             if "patient" in row:
-                update["patient new"] = pseudonyms.patient(row["patient"])
+                said["patient"].add(pseudonyms.patient(tidy(row["patient"])))
             if "study" in row:
-                update["study new"] = pseudonyms.study(row["study"])
-    update["conflict"] = len(views) > 1
-    if len(views) == 1:
-        update["view new"] = views.pop()
-        update.setdefault("labelled_by new", "table")
-    if len(agents) == 1:
-        update["contrast_agent new"] = agents.pop()
-    return update
+                said["study"].add(pseudonyms.study(tidy(row["study"])))
+    conflict = len(said["view"]) > 1
+    if conflict:
+        said["labelled_by"].clear()
+    elif said["view"]:  # several people may agree
+        said["labelled_by"] = {", ".join(sorted(str(name) for name in said["labelled_by"])) or "table"}
+    update: dict[str, Any] = {
+        f"{name} new": values.pop() for name, values in said.items() if len(values) == 1
+    }
+    contradictions = [name for name, values in said.items() if len(values) > 1 and name != "view"]
+    return update | {"clip": clip, "conflict": conflict, "contradictions": contradictions}

@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 
-from apical.catalogue import SCHEMA, read_catalogue, write_catalogue
+from apical.catalogue import SCHEMA, conform, read_catalogue, write_catalogue
 from apical.config import ScanSettings, worker_count
 from apical.errors import CannotDo, ClipProblem, WrongCall
 from apical.ingest.clip import Clip, open_clip, triage
 from apical.ingest.deidentify import Pseudonyms, clip_id_of_file
 from apical.ingest.labels import LabelReport, import_labels
 from apical.ingest.parallel import ordered_map
+from apical.ingest.rescan import carry_over, check_key, share_splits, unite
 from apical.ingest.video import kind_of
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -26,7 +27,7 @@ log = logging.getLogger("apical.ingest")
 IMAGE_SUFFIXES = frozenset(
     {".dcm", ".dicom", ".ima", ".avi", ".mp4", ".m4v", ".mov", ".gif", ".png", ".jpg", ".jpeg"}
 )
-KEPT = ("patient", "study", "contrast_agent", "view", "labelled_by", "split")
+NOT_UTF_8 = "its path is not UTF-8; rename it"
 
 
 def scan(
@@ -41,12 +42,16 @@ def scan(
 ) -> tuple[pl.DataFrame, LabelReport | None]:
     """Build the catalogue of a folder.
 
-    The patient of a DICOM file is the pseudonym of Patient ID (0010,0020) with its issuer (0010,0021),
-    or of Study Instance UID (0020,000D) where that is empty. The patient of other files is their
-    folder, so that one patient is never taken for several, unless `labels` says better.
+    The patient of a DICOM file is the pseudonym of Patient ID (0010,0020), or of Study Instance UID
+    (0020,000D) where that is empty; all that share a study are one patient. The issuer of the ID is
+    not looked at, so within one catalogue the IDs are taken to be unique. The patient of other files
+    is their folder, so that one patient is never taken for several, unless `labels` says better.
 
-    If `out` exists, the clips it shares with the folder keep their patient, study, contrast agent,
-    view, labeller and split; `labels` then override. Delete it to start afresh.
+    If `out` exists, its clips keep what people said of them: study, contrast agent, view, labeller,
+    split, and a patient that was corrected; `labels` then override. A new clip of a patient who has
+    a split gets that split. Clips that are not found now stay too: as they were if their path is
+    outside the folder, else with the problem "the file is gone" (a broken file that nobody labelled
+    is forgotten). Delete `out` to start afresh.
 
     Args:
         folder: what to walk. Hidden files and files that are no images are passed over; links are
@@ -59,11 +64,14 @@ def scan(
         progress: called with files done and in all.
 
     Returns:
-        the catalogue, in the order of the paths, and the report on `labels` if they were given.
+        the catalogue, in the order of the paths and then the clips that were not found, and the
+        report on `labels` if they were given.
 
     Raises:
         WrongCall: there is no such folder.
-        CannotDo: it holds no images, or `out` or the salt cannot be read or written.
+        CannotDo: it holds no images, `out` was made with another salt, `out` or the salt cannot be
+            read or written, or `labels` cannot be used; the catalogue without them is written then.
+        PatientOverlap: files have shown that patients of two splits are one.
     """
     if not folder.is_dir():
         raise WrongCall("there is no such folder to scan", "give the folder that holds the files")
@@ -87,14 +95,15 @@ def scan(
         rows.append(row)
         if progress is not None:
             progress(len(rows), len(files))
-    table = pl.DataFrame(_tell_apart(rows), schema=SCHEMA)
+    table, alone = _table(rows)
     if old is not None:
-        table = _keep(table, old)
-    report = None
-    if labels is not None:
-        table, report = import_labels(
-            table, labels, vocabulary or standard_vocabulary(), pseudonyms=pseudonyms
-        )
+        check_key(table, old, alone, pseudonyms, out.name)
+        table = carry_over(table, old, alone, root)
+    table = conform(share_splits(table))
+    write_catalogue(table, out)
+    if labels is None:
+        return table, None
+    table, report = import_labels(table, labels, vocabulary or standard_vocabulary(), pseudonyms=pseudonyms)
     write_catalogue(table, out)
     return table, report
 
@@ -144,6 +153,8 @@ def _may_be_clip(path: Path) -> bool:
 
 def _row(path: Path, root: Path, pseudonyms: Pseudonyms) -> dict[str, Any]:
     """The catalogue row of one file."""
+    if not _is_text(path):
+        return _broken_row(path, root, pseudonyms, NOT_UTF_8)
     try:
         clip = open_clip(path)
     except ClipProblem as problem:
@@ -168,7 +179,17 @@ def _identity(clip: Clip, path: Path, root: Path, pseudonyms: Pseudonyms) -> dic
         "path": str(path),
         "patient": pseudonyms.patient(patient) if patient else _folder_patient(path, root, pseudonyms),
         "study": pseudonyms.study(study) if study else None,
+        "numbered": patient is not None and patient != study,
     }
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a path can be written in UTF-8; on Linux a name may be any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _folder_patient(path: Path, root: Path, pseudonyms: Pseudonyms) -> str:
@@ -181,7 +202,17 @@ def _broken_row(path: Path, root: Path, pseudonyms: Pseudonyms, problem: str) ->
     except OSError:
         clip = pseudonyms.file(path.relative_to(root).as_posix())
     patient = _folder_patient(path, root, pseudonyms)
-    return {"clip": clip, "path": str(path), "patient": patient, "problem": problem}
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return {"clip": clip, "path": text, "patient": patient, "problem": problem}
+
+
+def _table(rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The rows as a table, with patients united, and the patient that each clip's own file gives."""
+    rows = _tell_apart(rows)
+    alone: dict[str, str] = {row["clip"]: row["patient"] for row in rows}
+    numbered = {row["patient"] for row in rows if row.pop("numbered", False)}
+    unite(rows, numbered)
+    return pl.DataFrame(rows, schema=SCHEMA), alone
 
 
 def _tell_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -197,12 +228,3 @@ def _tell_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             row["clip"] = f"{clip}-{count[clip]}"
             row["problem"] = row.get("problem") or "same clip as another file"
     return rows
-
-
-def _keep(table: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
-    """Carry over what people said about the clips, and columns of their own."""
-    own = [name for name in old.columns if name not in SCHEMA]
-    before = old.select("clip", *own, *(pl.col(name).alias(f"{name} before") for name in KEPT))
-    joined = table.join(before, on="clip", how="left", maintain_order="left")
-    kept = (pl.coalesce(f"{name} before", name).alias(name) for name in KEPT)
-    return joined.with_columns(kept).select(*SCHEMA, *own)

@@ -4,6 +4,10 @@ The sector is the large, filled, textured thing on the screen; in a cine it is a
 traces and scales are thin: a morphological opening removes them. The outline is the convex hull of what
 is left, which is right for the fan of a phased array. Where nothing plausible is left, the answer is a
 `ClipProblem`, never the unmasked picture.
+
+What is promised of text: beside the fan it is outside the mask. On the fan, thin bright strokes (or dark ones
+on light) are blanked too, but letters of 3 pixels a stroke or more at 480 rows, and grey ones on a still,
+look like tissue and may stay.
 """
 
 from __future__ import annotations
@@ -132,7 +136,8 @@ def _writing(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Where letters and numbers stand, light on dark or dark on light, with a margin. (H, W) bool.
 
     Writing is many steep strokes, thinner than tissue, close together and in most of the frames. A
-    lone stroke may be a valve leaflet and stays. Bolder strokes would take bright tissue with them.
+    lone stroke may be a valve leaflet and stays. Bolder or greyer strokes stay on the fan, since looking
+    for them would take bright tissue along.
     """
     letter = _letter(frames)
     stroke = max(5, round(min(frames.shape[1:]) / 100) | 1)

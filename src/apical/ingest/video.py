@@ -12,12 +12,12 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
+from apical.ingest.damage import Unreadable, decoding
 from apical.ingest.deidentify import clip_id_of_bytes, clip_id_of_file
 from apical.ingest.facts import MOST_FRAMES, Facts, check_size
 
 # FFmpeg is told the container: left to guess, it follows play lists to other files and hosts.
 _CONTAINERS = {"avi": "avi", "mov": "mov", "gif": "gif"}
-_DAMAGE = (av.error.FFmpegError, EOFError, ValueError, OSError)
 
 
 def kind_of(head: bytes) -> str | None:
@@ -41,13 +41,11 @@ class StillClip:
     def __init__(self, path: Path, kind: str) -> None:
         """Read the file; raises `ClipProblem` as `DicomClip` does."""
         content = path.read_bytes()
-        try:
+        with decoding("damaged picture"):
             if kind == "png":
                 columns, rows = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
             else:
                 rows, columns = simplejpeg.decode_jpeg_header(content)[:2]
-        except ValueError:
-            raise ClipProblem("damaged picture") from None
         check_size(1, rows, columns)
         self.facts = Facts(clip_id_of_bytes(content), frames=1, rows=rows, columns=columns)
         self._content = np.frombuffer(content, np.uint8)
@@ -61,7 +59,8 @@ class StillClip:
         return np.ascontiguousarray(self._read(cv2.IMREAD_COLOR, len(numbers))[..., ::-1])
 
     def _read(self, how: int, count: int) -> NDArray[np.uint8]:
-        picture = cv2.imdecode(self._content, how | cv2.IMREAD_IGNORE_ORIENTATION)
+        with decoding("damaged picture"):
+            picture = cv2.imdecode(self._content, how | cv2.IMREAD_IGNORE_ORIENTATION)
         if picture is None or picture.shape[:2] != (self.facts.rows, self.facts.columns):
             raise ClipProblem("damaged picture")
         return np.stack([np.asarray(picture, np.uint8)] * count)
@@ -75,7 +74,7 @@ class VideoClip:
         self._path, self._container = path, _CONTAINERS[kind]
         frames = 0
         try:
-            with self._open() as video:
+            with decoding("damaged video"), self._open() as video:
                 if not video.streams.video or not video.streams.video[0].codec_context:
                     raise ClipProblem("a video without pictures that can be decoded")
                 stream = video.streams.video[0]
@@ -85,9 +84,9 @@ class VideoClip:
                     frames += 1
                     if frames > MOST_FRAMES:
                         break
-        except _DAMAGE:
-            if not frames:
-                raise ClipProblem("damaged video") from None
+        except ClipProblem:
+            if not frames:  # else what could be decoded is the clip
+                raise
         check_size(frames, rows, columns)
         self.facts = Facts(
             clip=clip_id_of_file(path),
@@ -98,7 +97,10 @@ class VideoClip:
         )
 
     def _open(self) -> av.container.InputContainer:
-        return av.open(str(self._path), format=self._container, options={"protocol_whitelist": "file"})
+        try:
+            return av.open(str(self._path), format=self._container, options={"protocol_whitelist": "file"})
+        except (FileNotFoundError, PermissionError):  # since it was first opened; damage raises neither
+            raise Unreadable from None
 
     def decode(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
@@ -111,15 +113,12 @@ class VideoClip:
     def _read(self, numbers: Sequence[int], layout: str) -> NDArray[np.uint8]:
         wanted = set(numbers)
         found: dict[int, NDArray[np.uint8]] = {}
-        try:
-            with self._open() as video:
-                for number, frame in enumerate(video.decode(video=0)):
-                    if number in wanted:
-                        found[number] = frame.to_ndarray(format=layout).astype(np.uint8, copy=False)
-                    if len(found) == len(wanted):
-                        break
-        except _DAMAGE:
-            raise ClipProblem("damaged video") from None
+        with decoding("damaged video"), self._open() as video:
+            for number, frame in enumerate(video.decode(video=0)):
+                if number in wanted:
+                    found[number] = frame.to_ndarray(format=layout).astype(np.uint8, copy=False)
+                if len(found) == len(wanted):
+                    break
         shape = (self.facts.rows, self.facts.columns)
         if len(found) < len(wanted) or any(frame.shape[:2] != shape for frame in found.values()):
             raise ClipProblem("damaged video")

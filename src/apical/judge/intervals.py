@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apical.judge.metrics import Counts, Figures
+from apical.learn.clips import patient_codes
 
 Statistic = Callable[[Counts], Figures]
 """From confusion matrices (…, k, k) to m figures (…, m)."""
@@ -63,7 +64,7 @@ class Bootstrap:
 def patient_confusions(
     label: NDArray[np.int64], predicted: NDArray[np.int64], patient: NDArray[Any], views: int
 ) -> NDArray[np.int64]:
-    """(P, k, k) int64: one confusion matrix a patient, in the sorted order of the patients.
+    """(P, k, k) int64: one confusion matrix a patient, in the order of their first clips.
 
     Args:
         label: (n,) true views as indices; clips with -1 are not counted, but their patients are.
@@ -71,10 +72,10 @@ def patient_confusions(
         patient: (n,) pseudonyms.
         views: k.
     """
-    names, row = np.unique(patient, return_inverse=True)
+    row = patient_codes(patient)
     known = label >= 0
     cell = (row[known] * views + label[known]) * views + predicted[known]
-    return np.bincount(cell, minlength=len(names) * views**2).reshape(-1, views, views)
+    return np.bincount(cell, minlength=(row.max(initial=-1) + 1) * views**2).reshape(-1, views, views)
 
 
 def draw_patients(

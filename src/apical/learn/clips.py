@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,9 +47,8 @@ class Clips:
 
     @property
     def patient_code(self) -> NDArray[np.int64]:
-        """(n,) int64, equal for clips of one patient; numbered by first appearance."""
-        _, first, code = np.unique(self.patient, return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first))[code].astype(np.int64)
+        """See `patient_codes`."""
+        return patient_codes(self.patient)
 
     def fingerprint(self) -> str:
         """Short hash of which clips these are, with their patients, splits, labels and frames."""
@@ -69,6 +69,15 @@ class Clips:
     def labelled(self) -> Clips:
         """The clips with a label."""
         return self.select(self.label >= 0)
+
+
+def patient_codes(patient: NDArray[Any]) -> NDArray[np.int64]:
+    """Number patients, (n,) int64, by first appearance.
+
+    Draws that go by these numbers do not depend on the pseudonyms, which another key would change.
+    """
+    _, first, code = np.unique(patient, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[code].astype(np.int64)
 
 
 def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
