@@ -24,6 +24,8 @@ Views it was taught: {taught}.
 
 ## How it was made
 
+Which data it learned from is not recorded here: say so before you share it.
+
 Method *{method}*, seed {seed}, apical {apical}. Labelled training patients a view:
 
 | view | patients |
