@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from apical.catalogue import write_catalogue
 from apical.config import EncoderSettings, PretrainSettings
 from apical.learn.backbones import Encoder, channels_last, projection_head
-from apical.learn.pretrain import PRECISION, pretrain
+from apical.learn.device import fabric_on
+from apical.learn.pretrain import pretrain
 from fake_stores import write_store
 
 FRAMES_A_CLIP, CLIPS_A_PATIENT = 4, 11
@@ -43,7 +43,7 @@ def ours(folder: Path, settings: PretrainSettings) -> float:
 
 def bare(settings: PretrainSettings, steps: int) -> float:
     """Crops a second of the network alone."""
-    fabric = Fabric(accelerator=settings.accelerator, devices=1, precision=PRECISION[settings.precision])
+    fabric = fabric_on(settings.accelerator, settings.precision)
     encoder = Encoder(settings.encoder)
     network = channels_last(nn.Sequential(encoder, projection_head(encoder.features, 128)))
     network, optimizer = fabric.setup(network, torch.optim.AdamW(network.parameters()))
