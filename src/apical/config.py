@@ -84,9 +84,9 @@ class PretrainSettings(Settings):
     )
     temperature: float = Field(0.2, gt=0)
     batch_clips: int = Field(
-        128, ge=2, description="clips a batch, two crops each; whole exams are kept together"
+        64, ge=2, description="clips a batch, two crops each; whole exams are kept together"
     )
-    epochs: int = Field(100, ge=1)
+    epochs: int = Field(300, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup_share: float = Field(0.05, ge=0, lt=1)

@@ -16,7 +16,7 @@ import apical.learn.pretrain as module
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.errors import CannotDo
 from apical.learn.checkpoint import load_checkpoint
-from apical.learn.pretrain import load_encoder, pretrain
+from apical.learn.pretrain import load_encoder, pretrain, spread
 
 
 class Stopped(Exception):
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_line_and_the_checkpoint(
         return real(*arguments, **options) * (float("nan") if len(calls) == 3 else 1)
 
     monkeypatch.setattr(module, "contrastive_objective", turns_bad)
-    with pytest.raises(CannotDo, match=r"loss is not finite at step 2.*--resume"):
+    with pytest.raises(CannotDo, match=r"loss is not finite at step 2.*is kept"):
         start(exams, tmp_path / "run", settings)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 2
 
@@ -188,6 +188,12 @@ def test_a_device_that_is_not_there(exams, tmp_path, few_steps):
     with pytest.raises(CannotDo, match="there is no 'cuda' device on this machine"):
         start(exams, tmp_path / "run", few_steps.model_copy(update={"accelerator": "cuda"}))
     assert not (tmp_path / "run").exists()
+
+
+def test_spread_is_one_for_even_directions_and_zero_for_one_point():
+    generator = torch.Generator().manual_seed(0)
+    assert spread(torch.randn(4000, 32, generator=generator)) == pytest.approx(1, abs=0.02)
+    assert spread(torch.ones(10, 32)) == 0
 
 
 def test_an_unfinished_run_has_no_encoder(exams, tmp_path, few_steps):

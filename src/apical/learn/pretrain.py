@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -171,16 +172,13 @@ class _Loop:
         if not torch.isfinite(loss):
             raise CannotDo(
                 f"the loss is not finite at step {self.step}",
-                "lower the learning rate or use --precision 32; go on from the last checkpoint with --resume",
+                "begin another run with a lower learning_rate (--config), or with --precision 32; the last "
+                "checkpoint of this one is kept",
             )
         self.wrapped_optimizer.zero_grad()
         self.fabric.backward(loss)
         self.wrapped_optimizer.step()
-        spread = nn.functional.normalize(embeddings.detach().float(), dim=1).std(dim=0).mean()
-        collapse = (
-            float(spread) * embeddings.shape[1] ** 0.5
-        )  # 1 for directions spread evenly, 0 for one point
-        return {"loss": loss.item(), "learning_rate": rate, "spread": round(collapse, 4)}
+        return {"loss": loss.item(), "learning_rate": rate, "spread": spread(embeddings)}
 
     def crops(self, rows: NDArray[np.int64]) -> Tensor:
         frames = torch.from_numpy(self.clips.frames[rows]).to(self.fabric.device)
@@ -193,6 +191,12 @@ class _Loop:
     def members(self, clips: NDArray[np.int64], rows: NDArray[np.int64]) -> Members:
         columns = (rows, clips, self.patient[clips], self.clips.label[clips])
         return Members(*(torch.from_numpy(column).to(self.fabric.device) for column in columns))
+
+
+def spread(embeddings: Tensor) -> float:
+    """How evenly embeddings (n, d) point in all directions: 1 evenly, 0 all in one (a collapse)."""
+    unit = nn.functional.normalize(embeddings.detach().float(), dim=1)
+    return round(unit.std(dim=0).mean().item() * math.sqrt(embeddings.shape[1]), 4)
 
 
 def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
