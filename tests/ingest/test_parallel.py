@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +42,14 @@ def test_an_item_that_kills_its_process() -> None:
 def test_our_own_errors_are_not_swallowed(workers: int) -> None:
     with pytest.raises(LookupError):
         list(ordered_map(fail, range(4), workers, abs))
+
+
+def test_a_script_without_a_guard_gets_one_line(tmp_path: Path) -> None:
+    """Its workers import the script and would start workers: refused, neither looping nor blaming files."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from apical.ingest.parallel import ordered_map\nprint(list(ordered_map(abs, [1, 2, 3], 2, abs)))\n"
+    )
+    finished = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert finished.returncode != 0
+    assert "WrongCall: worker processes cannot start from this script" in finished.stderr.splitlines()[-1]

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import cv2
 
+from apical.errors import WrongCall
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -30,10 +32,14 @@ def ordered_map(
         items: picklable; at most four a worker are in flight.
         workers: processes; 1 runs here, without any.
         crashed: gives the result for an item that kills its process (a decoder's memory fault).
+
+    Raises:
+        WrongCall: processes cannot start, because a script calls this while it is being imported.
     """
     if workers == 1 or len(items) < 2:
         yield from map(function, items)
         return
+    _check_that_workers_start()
     done = 0
     while done < len(items):
         try:
@@ -47,6 +53,18 @@ def ordered_map(
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+
+
+def _check_that_workers_start() -> None:
+    """Each worker imports the script that was started; without a guard that would start workers again."""
+    with _pool(1) as pool:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            raise WrongCall(
+                "worker processes cannot start from this script",
+                "put its calls under \"if __name__ == '__main__':\", or use one worker",
+            ) from None
 
 
 def _start_worker() -> None:

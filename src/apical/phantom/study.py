@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import date, timedelta
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import torch
 from apical.config import PhantomSettings, worker_count
 from apical.errors import CannotDo
 from apical.files import cannot_write, write_atomically
+from apical.ingest.parallel import ordered_map
 from apical.phantom.anatomy import sample_patient
 from apical.phantom.clip import acquire
 from apical.phantom.dicom_file import Header, write_dicom
@@ -113,12 +113,11 @@ def write_phantom(
 def _exams(out: Path, settings: PhantomSettings) -> Iterator[list[TrueClip]]:
     """Write the exams in the order of the patients, here or in worker processes."""
     write = partial(_write_exam, out, settings)
-    workers = min(worker_count(settings.workers), settings.patients)
-    if workers == 1:
-        yield from map(write, range(settings.patients))
-        return
-    with get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap(write, range(settings.patients))
+    yield from ordered_map(write, range(settings.patients), worker_count(settings.workers), _crashed)
+
+
+def _crashed(index: int) -> list[TrueClip]:
+    raise CannotDo("a worker process ended while it wrote an exam", "try again with fewer workers")
 
 
 def _write_exam(out: Path, settings: PhantomSettings, index: int) -> list[TrueClip]:
