@@ -188,3 +188,8 @@ def test_odd_splits_are_not_quoted():
 def test_a_negative_budget():
     with pytest.raises(WrongCall, match="negative"):
         limit_labels(table(["a"]), {}, default=-1)
+
+
+def test_a_study_in_two_splits_is_an_error():
+    with pytest.raises(PatientOverlap, match="a study stands in more than one split"):
+        table(["a", "b"], study=["s", "s"], split=["train", "test"])

@@ -114,7 +114,7 @@ def usable(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def check_splits(table: pl.DataFrame) -> None:
-    """Refuse a catalogue in which one patient stands in two splits.
+    """Refuse a catalogue in which one patient, or one study, stands in two splits.
 
     Raises:
         PatientOverlap
@@ -126,6 +126,12 @@ def check_splits(table: pl.DataFrame) -> None:
             f"{shared} patient{'s stand' if shared > 1 else ' stands'} in more than one split",
             "give each patient one split, or clear the column and run 'apical labels split'",
         )
+    if "study" in table.columns:
+        studies = table.drop_nulls(["split", "study"]).group_by("study").agg(pl.col("split").n_unique())
+        if studies.filter(pl.col("split") > 1).height:
+            raise PatientOverlap(
+                "a study stands in more than one split", "give all its clips one patient, then split again"
+            )
 
 
 def split_patients(

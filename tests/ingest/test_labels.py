@@ -97,9 +97,9 @@ def test_patients_studies_and_splits(tmp_path: Path, table: pl.DataFrame) -> Non
     """Patients enter as pseudonyms, the same that a DICOM header with that number would give."""
     text = "file,patient,study,split,labelled_by\na/1.avi,DOE,7,test,eve\nb/unique.avi,DOE,8,test,\n"
     labelled, _ = import_labels(table, write(tmp_path, text), VIEWS, pseudonyms=KEY)
-    assert labelled["patient"].to_list() == [KEY.patient("DOE"), "p", "q", KEY.patient("DOE")]
+    assert labelled["patient"].to_list() == [KEY.patient("DOE"), KEY.patient("DOE"), "q", KEY.patient("DOE")]
     assert labelled["study"].to_list() == [KEY.study("7"), None, None, KEY.study("8")]
-    assert labelled["split"].to_list() == ["test", None, None, "test"]
+    assert labelled["split"].to_list() == ["test", "test", None, "test"]
     with pytest.raises(WrongCall, match="key of the pseudonyms"):
         import_labels(table, tmp_path / "labels.csv", VIEWS)
     overlap = write(tmp_path, "file,split\na/1.avi,train\na/2.avi,test\n")
@@ -207,3 +207,19 @@ def test_a_patient_of_the_table_brings_its_split(tmp_path: Path, table: pl.DataF
     labels = write(tmp_path, "file,patient\na/2.avi,DOE   1\n")
     labelled, _ = import_labels(before, labels, VIEWS, pseudonyms=KEY)
     assert labelled["split"].to_list() == ["test", "test", None, None]
+
+
+def test_the_tables_patient_holds_for_the_whole_study_and_the_whole_patient(tmp_path: Path) -> None:
+    """The table names one clip a person by a name of its own: the person's other clips follow."""
+    rows = {
+        "clip": ["a1", "a2", "a3", "b1", "f1", "f2", "f3"],
+        "path": [f"/{number}" for number in range(7)],
+        "patient": ["A", "A", "A-other", "B", "folder", "folder", "folder"],
+        "study": ["s", "t", "s", "u", None, None, None],
+    }
+    labels = tmp_path / "labels.csv"
+    labels.write_text("clip,view,patient\na1,A4C,Ann\nb1,A4C,Bob\nf1,A4C,Eve\nf2,A4C,Max\n")
+    key = Pseudonyms(bytes(32))
+    table, _ = import_labels(conform(pl.DataFrame(rows)), labels, standard_vocabulary(), pseudonyms=key)
+    ann, bob, eve, max_ = (key.patient(name) for name in ("Ann", "Bob", "Eve", "Max"))
+    assert table["patient"].to_list() == [ann, ann, ann, bob, eve, max_, "folder"]

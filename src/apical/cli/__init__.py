@@ -38,6 +38,9 @@ def run(words: Sequence[str]) -> int:
         print(f"apical: {error.format_message()} (see --help)", file=sys.stderr)
         return WRONG_CALL
     if code == INTERRUPTED:
-        print("apical: stopped. 'frames' and 'pretrain --resume' go on where they were.", file=sys.stderr)
+        print(
+            "apical: stopped. 'frames' can go on, 'pretrain' with --resume.",
+            file=sys.stderr,
+        )
         return COULD_NOT
     return code

@@ -59,8 +59,9 @@ def import_labels(
         read_catalogue(catalogue), table, vocabulary_of(views), root=root, pseudonyms=pseudonyms
     )
     write_catalogue(labelled, out or catalogue)
-    facts = {"matched": report.matched, "problems": report.problems}
-    console.result(facts, [f"{report.matched} clips labelled → {(out or catalogue).name}"])
+    facts = {"matched": report.matched, "labelled": report.labelled, "problems": report.problems}
+    done = f"{report.labelled} of {report.matched} clips found are labelled"
+    console.result(facts, [f"{done} → {(out or catalogue).name}"])
     if report.problems:
         console.problems(report.problem_lines(show_labels), "some labels could not be used")
     return DONE_WITH_PROBLEMS if report.problems else DONE

@@ -144,7 +144,8 @@ def scan(
         hint = (
             "" if show_paths else "; --show-paths names them, and so does the column 'path' of the catalogue"
         )
-        console.problems(lines, f"{broken.height} files cannot be used{hint}")
+        reasons = ", ".join(f"{count} {problem}" for problem, count in facts["problems"].items())
+        console.problems(lines, f"{broken.height} files cannot be used ({reasons}){hint}")
     if report and report.problems:
         console.problems(report.problem_lines(show_labels), "some labels could not be used")
     return DONE_WITH_PROBLEMS if broken.height or (report and report.problems) else DONE

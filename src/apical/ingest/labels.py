@@ -15,7 +15,7 @@ from apical.catalogue import SPLITS, conform
 from apical.errors import CannotDo, WrongCall
 from apical.files import replacing
 from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid, tidy
-from apical.ingest.rescan import share_splits
+from apical.ingest.rescan import share_splits, unite
 from apical.views import Vocabulary
 
 Row = dict[str, str]
@@ -158,6 +158,8 @@ def import_labels(
     new = pl.DataFrame(updates, schema=schema)
     joined = table.join(new, on="clip", how="left", maintain_order="left")
     changed = joined.with_columns(pl.coalesce(f"{name} new", name).alias(name) for name in _UPDATED)
+    if "patient" in columns:
+        changed = _spread_patients(joined, changed)
     cleared = pl.col("clip").is_in(conflicts)
     changed = changed.with_columns(
         pl.when(cleared).then(None).otherwise(pl.col(name)).alias(name) for name in ("view", "labelled_by")
@@ -171,6 +173,24 @@ def import_labels(
         contradictions=dict(sorted(contradictions.items())),
     )
     return conform(share_splits(changed.select(table.columns))), report
+
+
+def _spread_patients(joined: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Let the table's patient hold for all clips of the person, not only for those that it names.
+
+    Clips that had the same patient follow, if the table gives that patient one name only (a folder of
+    videos may hold several people), and so do clips of the same study.
+    """
+    named = pl.col("patient new")
+    renamed = (
+        joined.drop_nulls("patient new").group_by("patient").agg(named.n_unique().alias("n"), named.first())
+    )
+    one = dict(renamed.filter(pl.col("n") == 1).select("patient", "patient new").iter_rows())
+    rows = changed.select("clip", "patient", "study").to_dicts()
+    for row in rows:
+        row["patient"] = one.get(row["patient"], row["patient"])
+    unite(rows, set(joined["patient new"].drop_nulls()))
+    return changed.with_columns(patient=pl.Series([row["patient"] for row in rows], dtype=pl.String))
 
 
 def export_labels(table: pl.DataFrame, out: Path) -> None:
