@@ -15,7 +15,7 @@ from apical.catalogue import SPLITS, conform
 from apical.errors import CannotDo, WrongCall
 from apical.files import replacing
 from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid, tidy
-from apical.ingest.rescan import share_splits, unite
+from apical.ingest.rescan import unite
 from apical.views import Vocabulary
 
 Row = dict[str, str]
@@ -172,7 +172,7 @@ def import_labels(
         conflicts=len(conflicts),
         contradictions=dict(sorted(contradictions.items())),
     )
-    return conform(share_splits(changed.select(table.columns))), report
+    return conform(changed.select(table.columns)), report
 
 
 def _spread_patients(joined: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:

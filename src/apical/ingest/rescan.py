@@ -151,8 +151,3 @@ def _not_found(table: pl.DataFrame, old: pl.DataFrame, root: Path) -> pl.DataFra
 
 def _is_inside(path: str, root: Path) -> bool:
     return Path(path).is_relative_to(root) or Path(os.path.realpath(path)).is_relative_to(root)
-
-
-def share_splits(table: pl.DataFrame) -> pl.DataFrame:
-    """Give clips without a split that of their patient, so that no clip of a test patient has none."""
-    return table.with_columns(split=pl.coalesce("split", pl.col("split").min().over("patient")))

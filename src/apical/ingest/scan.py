@@ -18,7 +18,7 @@ from apical.ingest.clip import Clip, open_clip, triage
 from apical.ingest.deidentify import Pseudonyms, clip_id_of_file
 from apical.ingest.labels import LabelReport, import_labels
 from apical.ingest.parallel import ordered_map
-from apical.ingest.rescan import carry_over, check_key, share_splits, unite
+from apical.ingest.rescan import carry_over, check_key, unite
 from apical.ingest.video import kind_of
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -99,7 +99,7 @@ def scan(
     if old is not None:
         check_key(table, old, alone, pseudonyms, out.name)
         table = carry_over(table, old, alone, root)
-    table = conform(share_splits(table))
+    table = conform(table)
     write_catalogue(table, out)
     if labels is None:
         return table, None
