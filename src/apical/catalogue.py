@@ -23,10 +23,18 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "frames": pl.Int32,
     "rows": pl.Int32,
     "columns": pl.Int32,
+    "syntax": pl.String,  # how the pixels are stored
     "frame_time_ms": pl.Float64,
-    "mode": pl.String,  # 2d, colour, spectral, m-mode, other
+    "heart_rate": pl.Float64,  # beats a minute
+    "instance": pl.Int32,  # number of the clip in its series
+    "mode": pl.String,  # 2d, colour, tissue-doppler, spectral, m-mode, dual, 3d, report, other
     "contrast_agent": pl.Boolean,
+    "stage": pl.String,  # of a stress protocol: rest, low, peak, recovery, stage N
     "region": pl.Array(pl.Int32, 4),  # x0, y0, x1, y1 of the sector in pixels, x1 and y1 exclusive
+    "sector": pl.String,  # its outline and what is written on it, see apical.ingest.sector.Sector.to_json
+    "sector_confidence": pl.Float64,  # 0 to 1
+    "pixel_width_mm": pl.Float64,
+    "pixel_height_mm": pl.Float64,
     "manufacturer": pl.String,
     "model": pl.String,
     "view": pl.String,  # the label, or null

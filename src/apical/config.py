@@ -32,6 +32,9 @@ class PhantomSettings(Settings):
     frames: int = Field(16, ge=1, description="frames a cine")
     image_rows: int = Field(300, ge=96, description="height of the screen in pixels")
     difficulty: float = Field(0.55, ge=0, le=2, description="probe error and anatomical spread; 0 = textbook")
+    other_modes: int = Field(
+        0, ge=0, description="further clips an exam of other modes: Doppler, M-mode, reports …"
+    )
     workers: int = Field(0, ge=0, description="processes; 0 = one per core")
 
 
@@ -39,13 +42,18 @@ class ScanSettings(Settings):
     """How files become catalogue rows."""
 
     workers: int = Field(0, ge=0, description="processes; 0 = one per core")
+    seconds_per_file: float = Field(120, gt=0, description="a file that takes longer is a problem")
+    memory_mb: int = Field(4096, ge=512, description="most memory that a process may ask for")
 
 
 class FrameSettings(Settings):
     """How clips become square grey frames. Stored in a bundle: prediction uses the same."""
 
     size: int = Field(128, ge=16, description="side of a stored frame in pixels")
-    frames_per_clip: int = Field(8, ge=1, description="frames taken evenly from each cine")
+    frames_per_clip: int = Field(8, ge=1, description="frames taken from each cine")
+    sampling: Literal["uniform", "cycle"] = Field(
+        "uniform", description="evenly over the cine, or over one heart cycle where tags tell of one"
+    )
 
 
 class AugmentSettings(Settings):

@@ -61,6 +61,12 @@ _CONTRAST = re.compile(
 )
 
 
+def contrast_agent_in(text: str) -> bool | None:
+    """Whether a text says that contrast agent was used, or that it was not; None where it says neither."""
+    found = _CONTRAST.search(text)
+    return None if found is None else found["no"] is None
+
+
 def _key(text: str) -> str:
     """What two spellings share: letters, their marks and digits of any script, without case."""
     plain = unicodedata.normalize("NFKC", text).casefold()

@@ -30,12 +30,56 @@ def fan_mask(rows: int, columns: int) -> NDArray[np.bool_]:
     return (np.hypot(x, y) < 0.72 * rows) & (np.abs(np.arctan2(x, y)) < np.radians(40)) & (y > 4)
 
 
+def shape_mask(shape: str, rows: int, columns: int) -> NDArray[np.bool_]:
+    """(rows, columns) bool: the image of a kind of probe, or of a way to show it."""
+    y, x = (line / rows for line in np.mgrid[:rows, :columns].astype(float))
+    x -= columns / rows / 2
+
+    def ring(apex: float, left: float, right: float, near: float, far: float, aside: float = 0.0) -> Any:
+        radius, angle = np.hypot(x - aside, y - apex), np.degrees(np.arctan2(x - aside, y - apex))
+        return (radius > near) & (radius < far) & (angle > left) & (angle < right)
+
+    if shape == "fan":
+        return fan_mask(rows, columns)
+    if shape == "curved array":
+        return np.asarray(ring(-0.25, -32, 32, 0.36, 1.1))
+    if shape == "linear array":
+        return np.asarray((abs(x) < 0.4) & (y > 0.08) & (y < 0.8))
+    if shape == "trapezoid":
+        return np.asarray(ring(-0.3, -24, 24, 0, 9) & (y > 0.1) & (y < 0.82))
+    if shape == "trapezoid with an arc":
+        return np.asarray(ring(-0.3, -24, 24, 0, 1.1) & (y > 0.1))
+    if shape == "cut at both sides":
+        return np.asarray(ring(0.08, -50, 50, 0.01, 0.82) & (abs(x) < 0.37))
+    if shape == "zoomed":
+        return np.asarray(ring(-0.5, -24, 24, 0, 9) & (y > 0.1) & (y < 0.85) & (abs(x) < 0.33))
+    if shape == "apex down":
+        return fan_mask(rows, columns)[::-1]
+    if shape == "tilted":
+        return np.asarray(ring(0.08, -15, 50, 0.01, 0.75, aside=-0.13))
+    if shape == "to the edge of the picture":
+        return np.asarray(ring(0.02, -45, 45, 0.01, 0.93))
+    raise ValueError(shape)
+
+
+SHAPES = (
+    "fan", "curved array", "linear array", "trapezoid", "trapezoid with an arc", "cut at both sides",
+    "zoomed", "apex down", "tilted", "to the edge of the picture",
+)  # fmt: skip
+
+
 def screen(
-    count: int = 10, rows: int = 240, columns: int = 320, *, seed: int = 0, text: bool = True
+    count: int = 10,
+    rows: int = 240,
+    columns: int = 320,
+    *,
+    seed: int = 0,
+    text: bool = True,
+    shape: str = "fan",
 ) -> NDArray[np.uint8]:
-    """(count, rows, columns) uint8: speckle in a fan with a beating cavity, and a screen around it."""
+    """(count, rows, columns) uint8: speckle in a shape with a beating cavity, and a screen around it."""
     generator = np.random.default_rng(seed)
-    fan = fan_mask(rows, columns)
+    fan = shape_mask(shape, rows, columns)
     y, x = np.mgrid[:rows, :columns].astype(float)
     frames = np.zeros((count, rows, columns), np.uint8)
     speckle = cv2.GaussianBlur(generator.rayleigh(60, (rows, columns + 8 * count)), (3, 3), 0)
@@ -46,11 +90,13 @@ def screen(
         picture = np.where(cavity, 0.25, 1.0) * tissue
         frames[number] = np.where(fan, np.clip(picture, 15, 255), 0).astype(np.uint8)
         if text:
-            _dress(frames[number], number)
+            around = np.zeros_like(frames[number])
+            dress(around, number)
+            frames[number] = np.where(fan, frames[number], around)
     return frames
 
 
-def _dress(frame: NDArray[np.uint8], number: int) -> None:
+def dress(frame: NDArray[np.uint8], number: int) -> None:
     """Text in the corners, ticks, a grey bar, and an ECG trace that moves."""
     rows, columns = frame.shape
     size = rows / 600

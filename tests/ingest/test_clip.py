@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
-from apical.ingest.clip import open_clip, spread, triage
+from apical.ingest.clip import open_clip
+from apical.ingest.sampling import spread
+from apical.ingest.triage import Triage, triage
 
 
 @given(frames=st.integers(1, 500), count=st.integers(1, 40))
@@ -44,21 +46,24 @@ def with_colour(frames: NDArray[np.uint8], how: str) -> NDArray[np.uint8]:
 )
 def test_colour_doppler_by_its_pixels(tmp_path: Path, frames: NDArray[np.uint8], how: str, mode: str) -> None:
     clip = open_clip(write_dicom(tmp_path / "a", with_colour(frames, how), photometric="RGB"))
-    found, sector = triage(clip)
-    assert found == mode
-    assert sector is not None
+    seen = triage(clip)
+    assert seen.mode == mode
+    assert seen.sector is not None
 
 
 def test_declared_modes_need_no_pixels(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
-    """A spectral clip is told by its tags, even if its pixels are damaged."""
-    path = write_dicom(tmp_path / "a", frames, regions=((3, 3, 0, 0, 99, 99),), NumberOfFrames=900)
-    assert triage(open_clip(path)) == ("spectral", None)
+    """A spectral clip is told by its tags, even if its pixels cannot be decoded."""
+    path = write_dicom(tmp_path / "a", frames, regions=((3, 3, 0, 0, 99, 99),), jpeg=True)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\xff\xd8\xff", b"\0\0\0"))
+    assert triage(open_clip(path)) == Triage("spectral", None)
 
 
 def test_declared_colour_has_a_sector(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
     path = write_dicom(tmp_path / "a", frames, regions=((1, 2, 20, 10, 300, 210),))
-    mode, sector = triage(open_clip(path))
-    assert mode == "colour"
+    seen = triage(open_clip(path))
+    sector = seen.sector
+    assert seen.mode == "colour"
     assert sector is not None
     assert (sector.mask & ~fan_mask(240, 320)).mean() < 0.01
 

@@ -22,9 +22,11 @@ from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import FrameSettings, ScanSettings
 from apical.errors import CannotDo, ClipProblem
 from apical.ingest import frames as frames_module
-from apical.ingest.clip import open_clip, triage
-from apical.ingest.frames import FrameStore, build_frames, prepare
+from apical.ingest.clip import open_clip
+from apical.ingest.frames import FrameStore, build_frames
+from apical.ingest.prepare import prepare
 from apical.ingest.scan import scan
+from apical.ingest.triage import triage
 
 SMALL = FrameSettings(size=48, frames_per_clip=3)
 Study = Callable[[int], Path]
@@ -53,7 +55,7 @@ def test_prepared_frames(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
     assert prepared.numbers.tolist() == [1, 3, 6, 8]
     assert prepared.frames.shape == (4, 64, 64)
     assert prepared.frames.dtype == np.uint8
-    _, sector = triage(clip)
+    sector = triage(clip).sector
     assert sector is not None
     x0, y0, x1, y1 = sector.box
     for number, frame in zip(prepared.numbers, prepared.frames, strict=True):
@@ -97,8 +99,8 @@ def test_store(tmp_path: Path, catalogue: Path) -> None:
     assert store.frames.shape == (15, 48, 48)
     assert not store.frames.flags.writeable
     assert store.settings == SMALL
-    assert store.problems == {table["clip"][2]: "pixel data cannot be decoded"}
-    assert store.index.columns == ["row", "clip", "frame", "time_ms"]
+    assert store.problems == {table["clip"][2]: "pixel data is cut off: 0 of 4 frames are there"}
+    assert store.index.columns == ["row", "clip", "frame", "time_ms", "phase", "pixel_mm"]
     assert store.index["row"].to_list() == list(range(15))
     assert store.index["clip"].to_list() == [
         clip for i, clip in enumerate(table["clip"]) if i != 2 for _ in "123"
@@ -270,7 +272,7 @@ def test_damaged_store(tmp_path: Path, catalogue: Path) -> None:
 
 def test_a_fan_stays_a_fan(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
     """Most of the true fan is kept, and nothing else."""
-    _, sector = triage(open_clip(write_dicom(tmp_path / "a", frames)))
+    sector = triage(open_clip(write_dicom(tmp_path / "a", frames))).sector
     assert sector is not None
     truth = fan_mask(240, 320)
     assert (sector.mask & truth).sum() > 0.95 * truth.sum()

@@ -9,8 +9,8 @@ import pytest
 
 from apical.catalogue import conform
 from apical.errors import CannotDo, PatientOverlap, WrongCall
-from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid
 from apical.ingest.labels import export_labels, import_labels
+from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_uid
 from apical.views import standard_vocabulary
 
 VIEWS = standard_vocabulary()
@@ -73,15 +73,17 @@ def test_what_does_not_fit_is_reported_not_guessed(tmp_path: Path, table: pl.Dat
     before = table.with_columns(view=pl.Series(["PLAX", None, "A3C", None]))
     labelled, report = import_labels(before, write(tmp_path, text), VIEWS)
     assert labelled["view"].to_list() == [None, None, "A3C", "PLAX"]
-    assert (report.matched, report.labelled, report.unknown_clips, report.conflicts) == (3, 1, 2, 1)
-    assert report.unknown_labels == {"four-ish chamber": 2}
+    assert (report.matched, report.labelled, report.unknown_clips) == (3, 1, (7, 8))
+    assert report.conflicts == (table["clip"][0],)
+    assert report.unknown_labels == {"four-ish chamber": (3, 4)}
     assert report.problems == [
-        "2 rows name no clip of the catalogue",
-        "2 rows with 1 label that the vocabulary does not know",
-        "1 clip with two different labels, which got none",
+        "2 rows of no clip of the catalogue (7, 8)",
+        "2 rows with 1 label that the vocabulary does not know (3, 4)",
+        f"1 clip with two different labels, which got none ({table['clip'][0]})",
     ]
     assert (
-        report.problem_lines(show_text=True)[1] == "'four-ish chamber' (2 rows) is no label of the vocabulary"
+        report.problem_lines(show_text=True)[1]
+        == "'four-ish chamber' is no label of the vocabulary (2 rows: 3, 4)"
     )
     assert report.lines()[0] == "3 clips matched, 1 labelled"
 
@@ -90,7 +92,7 @@ def test_contrast_agent_from_the_label_or_its_column(tmp_path: Path, table: pl.D
     text = "file,view,contrast_agent\na/1.avi,A4C with contrast,\na/2.avi,A4C,no\nb/1.avi,A4C,perhaps\n"
     labelled, report = import_labels(table, write(tmp_path, text), VIEWS)
     assert labelled["contrast_agent"].to_list() == [True, False, None, None]
-    assert report.unknown_labels == {"contrast_agent perhaps": 1}
+    assert report.unknown_labels == {"contrast_agent perhaps": (3,)}
 
 
 def test_patients_studies_and_splits(tmp_path: Path, table: pl.DataFrame) -> None:
@@ -170,17 +172,18 @@ def test_contradictions_change_nothing_and_are_told(
 ) -> None:
     labelled, report = import_labels(table, write(tmp_path, text), VIEWS, pseudonyms=KEY)
     assert labelled[column].equals(table[column])
-    assert report.contradictions == {column: 1}
-    assert report.problems == [f"1 clip with two different values of '{column}', left as before"]
+    clip = table["clip"][0]
+    assert report.contradictions == {column: (clip,)}
+    assert report.problems == [f"1 clip with two different values of '{column}', left as before ({clip})"]
 
 
 def test_no_text_of_the_table_is_told_unasked(tmp_path: Path, table: pl.DataFrame) -> None:
     """Columns that slipped by one put names under 'view' and 'split'."""
     text = "file,view\na/1.avi,DOE JOHANNA\na/2.avi,DOE\nb/1.avi,DOE\n"
     _, report = import_labels(table, write(tmp_path, text), VIEWS)
-    assert report.problems == ["3 rows with 2 labels that the vocabulary does not know"]
+    assert report.problems == ["3 rows with 2 labels that the vocabulary does not know (1, 2, 3)"]
     assert "DOE" not in " ".join(report.lines())
-    assert report.unknown_labels == {"DOE": 2, "DOE JOHANNA": 1}
+    assert report.unknown_labels == {"DOE": (2, 3), "DOE JOHANNA": (1,)}
     with pytest.raises(CannotDo) as caught:
         import_labels(table, write(tmp_path, "file,split\na/1.avi,DOE\n"), VIEWS)
     assert "DOE" not in str(caught.value)
@@ -198,7 +201,7 @@ def test_paths_through_a_linked_folder(tmp_path: Path, table: pl.DataFrame, abso
 def test_what_can_be_no_path_names_no_clip(tmp_path: Path, table: pl.DataFrame) -> None:
     text = f"file,view\n{'x/' * 5000}1.avi,A4C\na/1.avi,A4C\n"
     _, report = import_labels(table, write(tmp_path, text), VIEWS)
-    assert (report.matched, report.unknown_clips) == (1, 1)
+    assert (report.matched, report.unknown_clips) == (1, (1,))
 
 
 def test_a_patient_of_the_table_brings_its_split(tmp_path: Path, table: pl.DataFrame) -> None:

@@ -13,6 +13,10 @@ import pytest
 from apical.ingest.parallel import ordered_map
 
 
+def failed(number: int, problem: str) -> int:
+    raise AssertionError(problem)
+
+
 def square(number: int) -> int:
     time.sleep(0.02 if number % 3 == 0 else 0)  # late ones must not overtake
     return number * number
@@ -30,18 +34,18 @@ def fail(number: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_order(workers: int) -> None:
-    assert list(ordered_map(square, range(30), workers, abs)) == [n * n for n in range(30)]
-    assert list(ordered_map(square, [], workers, abs)) == []
+    assert list(ordered_map(square, range(30), workers, failed)) == [n * n for n in range(30)]
+    assert list(ordered_map(square, [], workers, failed)) == []
 
 
 def test_an_item_that_kills_its_process() -> None:
-    assert list(ordered_map(die_at_five, range(8), 2, lambda _: -1)) == [0, 1, 2, 3, 4, -1, 6, 7]
+    assert list(ordered_map(die_at_five, range(8), 2, lambda *_: -1)) == [0, 1, 2, 3, 4, -1, 6, 7]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_our_own_errors_are_not_swallowed(workers: int) -> None:
     with pytest.raises(LookupError):
-        list(ordered_map(fail, range(4), workers, abs))
+        list(ordered_map(fail, range(4), workers, failed))
 
 
 def test_a_script_without_a_guard_gets_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from apical.errors import ClipProblem
 from apical.ingest.clip import open_clip
 from apical.ingest.damage import Unreadable
-from apical.ingest.video import kind_of
+from apical.ingest.formats import kind_of
 
 
 def write_video(path: Path, frames: NDArray[np.uint8], codec: str, layout: str) -> Path:

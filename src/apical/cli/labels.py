@@ -49,7 +49,7 @@ def import_labels(
     Example: apical labels import catalogue.parquet phantom/truth.csv
     """
     from apical.catalogue import read_catalogue, write_catalogue
-    from apical.ingest.deidentify import Pseudonyms
+    from apical.ingest.pseudonyms import Pseudonyms
     from apical.ingest.labels import import_labels as take
 
     console = Console(json_output=json_output, quiet=quiet, verbose=verbose)

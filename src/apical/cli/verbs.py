@@ -56,6 +56,9 @@ def phantom(
     frames: Annotated[int | None, typer.Option(min=1, help="Frames a cine.")] = None,
     image_rows: Annotated[int | None, typer.Option(min=96, help="Height of the screen in pixels.")] = None,
     difficulty: Annotated[float | None, typer.Option(help="Probe error and anatomical spread.")] = None,
+    other_modes: Annotated[
+        int | None, typer.Option(min=0, help="Further clips an exam: Doppler, M-mode, reports …")
+    ] = None,
     workers: Workers = None,
     seed: Seed = None,
     config: Config = None,
@@ -76,6 +79,7 @@ def phantom(
         frames=frames,
         image_rows=image_rows,
         difficulty=difficulty,
+        other_modes=other_modes,
         workers=workers,
         seed=seed,
     )

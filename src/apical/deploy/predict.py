@@ -14,8 +14,9 @@ from apical.deploy.answers import Answer
 from apical.deploy.bundle import Bundle, open_bundle
 from apical.errors import ClipProblem, OtherMode, WrongCall
 from apical.ingest.clip import open_clip
-from apical.ingest.frames import prepare
-from apical.ingest.scan import candidate_files
+from apical.ingest.places import as_place
+from apical.ingest.prepare import prepare
+from apical.ingest.walk import Found, walk
 from apical.judge.conformal import prediction_sets
 from apical.learn.backbones import channels_last
 from apical.learn.classifier import classify_clip
@@ -27,7 +28,7 @@ def predict(
     """Name the view of each clip.
 
     Args:
-        files: files, and folders to walk as `scan` does.
+        files: files, and folders and zip archives to walk as `scan` does.
         bundle: a bundle or its folder.
         progress: called after each file with files done and in all.
 
@@ -40,30 +41,32 @@ def predict(
         CannotDo: the bundle cannot be used.
     """
     opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    paths: list[Path] = []
-    for number, place in enumerate(files, start=1):
-        if not os.path.exists(place):
+    found: list[Found] = []
+    for number, path in enumerate(files, start=1):
+        if not os.path.exists(path):
             raise WrongCall(f"there is no file at argument {number}", "check its path")
-        paths += candidate_files(place) if place.is_dir() else [place]
-    if not paths:
+        found += walk(as_place(path)) if path.is_dir() or path.suffix == ".zip" else [Found(str(path))]
+    if not found:
         raise WrongCall(
             "there is no file to answer in what was given", "give files, or a folder that holds some"
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     channels_last(opened.classifier).to(device)
     answers = []
-    for number, path in enumerate(paths, start=1):
-        answers.append(_answer(number, path, opened, device))
+    for number, one in enumerate(found, start=1):
+        answers.append(_answer(number, one, opened, device))
         if progress is not None:
-            progress(number, len(paths))
+            progress(number, len(found))
     return answers
 
 
-def _answer(number: int, path: Path, bundle: Bundle, device: torch.device) -> Answer:
+def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> Answer:
     """The answer for one file; see `Answer` for the meaning of its fields."""
-    answer = Answer(number, str(path), model=bundle.model_version)
+    answer = Answer(number, found.place, model=bundle.model_version)
+    if found.problem is not None:
+        return replace(answer, problem=found.problem)
     try:
-        clip = open_clip(path)
+        clip = open_clip(found.place)
         answer = replace(answer, clip=clip.facts.clip, contrast_agent=clip.facts.contrast_agent)
         prepared = prepare(clip, bundle.frames)
     except OtherMode as other:

@@ -19,18 +19,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from apical.catalogue import read_catalogue, usable
 from apical.config import FrameSettings, worker_count
-from apical.errors import CannotDo, ClipProblem, OtherMode
+from apical.errors import CannotDo, ClipProblem
 from apical.files import cannot_write, write_atomically
-from apical.ingest.clip import LOOKED_AT, Clip, open_clip, spread, triage
+from apical.ingest.clip import open_clip
 from apical.ingest.damage import Unreadable
 from apical.ingest.parallel import ordered_map
+from apical.ingest.places import is_remote
+from apical.ingest.prepare import Prepared, prepare
 from apical.ingest.sector import Sector
 
 DECODERS = (
@@ -43,57 +44,7 @@ DECODERS = (
     "av",
 )
 HEADER_BYTES = 128
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The frames of one clip, ready for an encoder.
-
-    Attributes:
-        mode: ``2d``.
-        frames: (F, S, S) uint8.
-        numbers: (F,) int64, which frames of the clip they are, from 0.
-    """
-
-    mode: str
-    frames: NDArray[np.uint8]
-    numbers: NDArray[np.int64]
-
-
-def prepare(clip: Clip, settings: FrameSettings) -> Prepared:
-    """Choose, decode, mask, crop and scale frames; the same for training and for answers.
-
-    Frames stand evenly over the cine. What lies outside the sector is 0, the sector's box fills the
-    square in its longer side, and its aspect ratio is kept.
-
-    Raises:
-        OtherMode: the clip shows something else than a 2-D image.
-        ClipProblem: no sector is found in it, or it cannot be decoded.
-    """
-    looked_at = spread(clip.facts.frames, LOOKED_AT)
-    chosen = spread(clip.facts.frames, settings.frames_per_clip)
-    if clip.facts.mode not in (None, "2d"):
-        raise OtherMode(clip.facts.mode)
-    numbers = sorted({*looked_at, *chosen})
-    decoded = dict(zip(numbers, clip.decode(numbers), strict=True))
-    mode, sector = triage(clip, np.stack([decoded[number] for number in looked_at]))
-    if mode != "2d" or sector is None:
-        raise OtherMode(mode)
-    frames = np.stack([_square(decoded[number], sector, settings.size) for number in chosen])
-    return Prepared(mode, frames, np.array(chosen, np.int64))
-
-
-def _square(frame: NDArray[np.uint8], sector: Sector, size: int) -> NDArray[np.uint8]:
-    """(H, W) → (size, size) uint8: masked, cropped to the sector's box, centred."""
-    x0, y0, x1, y1 = sector.box
-    masked = np.where(sector.mask, frame, np.uint8(0))[y0:y1, x0:x1]
-    scale = size / max(masked.shape)
-    rows, columns = (max(1, round(side * scale)) for side in masked.shape)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    square = np.zeros((size, size), np.uint8)
-    top, left = (size - rows) // 2, (size - columns) // 2
-    square[top : top + rows, left : left + columns] = cv2.resize(masked, (columns, rows), interpolation=how)
-    return square
+SECONDS_PER_CLIP, MEMORY_MB = 120, 4096  # bounds of a worker process
 
 
 @dataclass(frozen=True)
@@ -103,7 +54,8 @@ class FrameStore:
     Attributes:
         frames: (N, S, S) uint8, memory-mapped, read-only.
         index: one row a frame: ``row`` in `frames`, ``clip``, ``frame`` (its number in the clip), and
-            ``time_ms`` from the start of the clip, or null.
+            ``time_ms`` from the start of the clip, or null, ``phase`` of the heart cycle (0 to 1 from R wave
+            to R wave), or null, and ``pixel_mm``, the side of a pixel, or null.
         settings: how the frames were made.
         problems: why clips of the catalogue have no frames, by clip.
     """
@@ -146,8 +98,9 @@ def build_frames(
 ) -> FrameStore:
     """Make the frame store of a catalogue's 2-D clips, or go on with a build that was stopped.
 
-    Clips with a ``problem`` or a mode other than ``2d`` do not enter; a catalogue without modes is
-    tried whole. Labels and splits are not in the store, so they may change without a new one.
+    Clips with a ``problem`` or a mode other than ``2d`` do not enter; a catalogue without modes is tried
+    whole. The sector is that of the catalogue; where it has none, it is looked for. Labels and splits are
+    not in the store, so they may change without a new one.
 
     Args:
         catalogue: as read by `read_catalogue`.
@@ -166,7 +119,7 @@ def build_frames(
         raise CannotDo("the catalogue has no usable 2-D clip", "look at its columns 'mode' and 'problem'")
     record = {
         "settings": settings.model_dump(),
-        "catalogue": hashlib.sha256("\n".join(table["clip"]).encode()).hexdigest(),
+        "catalogue": _fingerprint(table),
         "decoders": {name: version(name) for name in DECODERS},
     }
     if out.exists():
@@ -181,6 +134,12 @@ def build_frames(
     except OSError as error:
         raise cannot_write(out, error) from None
     return FrameStore.open(out)
+
+
+def _fingerprint(table: pl.DataFrame) -> str:
+    """Tells the clips and their sectors from others."""
+    lines = (f"{clip} {sector or ''}" for clip, sector in table.select("clip", "sector").iter_rows())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check_same(path: Path, record: dict[str, Any], *, begun: bool = False) -> None:
@@ -221,13 +180,16 @@ def _build(
     frame_bytes = settings.size**2
     journal = _resume(folder, frame_bytes)
     before = len(journal)
-    paths = [Path(path) for path in table["path"]][before:]
+    clips = list(table.select("path", "sector").iter_rows())[before:]
+    paths = [path for path, _ in clips]
     _refuse_unreadable(paths)
     results = ordered_map(
         partial(_try_prepare, settings=settings),
-        paths,
+        clips,
         worker_count(workers),
-        lambda _: ClipProblem("the decoder crashed"),
+        lambda _, problem: ClipProblem(problem),
+        seconds=SECONDS_PER_CLIP,
+        memory_mb=MEMORY_MB,
     )
     with (
         (folder / "frames.npy").open("ab") as frames_file,
@@ -241,7 +203,8 @@ def _build(
             if isinstance(result, ClipProblem):
                 entry["problem"] = str(result)
             else:
-                entry["numbers"] = result.numbers.tolist()
+                entry |= {"numbers": result.numbers.tolist(), "phases": result.phases}
+                entry["pixel_mm"] = result.pixel_mm
                 _append(frames_file, result.frames.tobytes())
             _append(journal_file, json.dumps(entry).encode() + b"\n")
             journal.append(entry)
@@ -251,18 +214,20 @@ def _build(
     _finish(folder, record, table, settings, journal)
 
 
-def _try_prepare(path: Path, settings: FrameSettings) -> Prepared | ClipProblem:
+def _try_prepare(item: tuple[str, str | None], settings: FrameSettings) -> Prepared | ClipProblem:
+    """The frames of one clip, from its path and the sector in the catalogue; or why there are none."""
+    path, sector = item
     try:
-        return prepare(open_clip(path), settings)
+        return prepare(open_clip(path), settings, Sector.from_json(sector) if sector else None)
     except Unreadable:
         return Unreadable()
     except ClipProblem as problem:
         return ClipProblem(str(problem))
 
 
-def _refuse_unreadable(paths: list[Path], least: int = 0) -> None:
+def _refuse_unreadable(places: list[str], least: int = 0) -> None:
     """Stop before, or at, files that cannot be opened: a share that is not mounted is no damage."""
-    count = max(least, sum(not _opens(path) for path in paths))
+    count = max(least, sum(not _opens(place) for place in places if not is_remote(place)))
     if count:
         raise CannotDo(
             f"{count} file{'' if count == 1 else 's'} cannot be read",
@@ -270,9 +235,9 @@ def _refuse_unreadable(paths: list[Path], least: int = 0) -> None:
         )
 
 
-def _opens(path: Path) -> bool:
+def _opens(path: str) -> bool:
     try:
-        with path.open("rb"):
+        with open(path, "rb"):
             return True
     except OSError:
         return False
@@ -331,12 +296,25 @@ def _finish(
             "row": range(len(clips)),
             "clip": clips,
             "frame": [number for entry in journal for number in entry["numbers"]],
+            "phase": [phase for entry in journal for phase in entry.get("phases", [])],
+            "pixel_mm": [entry.get("pixel_mm") for entry in journal for _ in entry["numbers"]],
         },
-        schema={"row": pl.Int64, "clip": pl.String, "frame": pl.Int32},
+        schema={
+            "row": pl.Int64,
+            "clip": pl.String,
+            "frame": pl.Int32,
+            "phase": pl.Float64,
+            "pixel_mm": pl.Float64,
+        },
     )
     times = table.select("clip", "frame_time_ms")
     index = index.join(times, on="clip", how="left", maintain_order="left").select(
-        "row", "clip", "frame", time_ms=pl.col("frame") * pl.col("frame_time_ms")
+        "row",
+        "clip",
+        "frame",
+        (pl.col("frame") * pl.col("frame_time_ms")).alias("time_ms"),
+        "phase",
+        "pixel_mm",
     )
     index.write_parquet(folder / "index.parquet")
     complete = record | {"problems": problems, "sha256": _sha256(path)}

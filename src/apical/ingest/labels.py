@@ -1,93 +1,25 @@
-"""Labels in and out of a catalogue, as CSV. Nothing is guessed: what does not fit is reported."""
+"""Labels in and out of a catalogue. Nothing is guessed: what does not fit is reported."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import polars as pl
 
 from apical.catalogue import SPLITS, conform
 from apical.errors import CannotDo, WrongCall
-from apical.files import replacing
-from apical.ingest.deidentify import Pseudonyms, clip_id_of_uid, tidy
+from apical.ingest.label_report import LabelReport
+from apical.ingest.places import as_place, is_remote, member_of
+from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_uid, tidy
 from apical.ingest.rescan import unite
+from apical.ingest.tables import Row, read_table, write_table_for_people
 from apical.views import Vocabulary
 
-Row = dict[str, str]
-_SAME = {
-    "path": "file",
-    "filename": "file",
-    "file_name": "file",
-    "sop_instance_uid": "sopinstanceuid",
-    "label": "view",
-}
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _UPDATED = ("view", "contrast_agent", "labelled_by", "patient", "study", "split")
-
-
-@dataclass(frozen=True)
-class LabelReport:
-    """What became of a table of labels.
-
-    Attributes:
-        matched: clips of the catalogue that the table names.
-        labelled: those of them that now have a view from it.
-        unknown_clips: rows that name no clip of the catalogue, or several.
-        unknown_labels: label texts that the vocabulary does not know, with their counts. Where a column
-            is shifted they may be names: show them only to whoever may see the table.
-        conflicts: clips that the table gives two views; they have none now.
-        contradictions: column → clips for which the table says two things; they keep what they had.
-    """
-
-    matched: int
-    labelled: int
-    unknown_clips: int = 0
-    unknown_labels: dict[str, int] = field(default_factory=dict)
-    conflicts: int = 0
-    contradictions: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def problems(self) -> list[str]:
-        """A line for each kind of thing that could not be used; no text of the table is in it."""
-        return self.problem_lines()
-
-    def problem_lines(self, show_text: bool = False) -> list[str]:
-        """The problems as lines.
-
-        Args:
-            show_text: a line for each unknown label, with its text, instead of one for all.
-        """
-        lines = []
-        if self.unknown_clips:
-            lines.append(f"{self.unknown_clips} rows name no clip of the catalogue")
-        if show_text:
-            lines += [
-                f"'{text}' ({_count(count, 'row')}) is no label of the vocabulary"
-                for text, count in self.unknown_labels.items()
-            ]
-        elif self.unknown_labels:
-            rows, texts = sum(self.unknown_labels.values()), len(self.unknown_labels)
-            lines.append(
-                f"{_count(rows, 'row')} with {_count(texts, 'label')} that the vocabulary does not know"
-            )
-        if self.conflicts:
-            lines.append(f"{_count(self.conflicts, 'clip')} with two different labels, which got none")
-        for column, count in self.contradictions.items():
-            lines.append(f"{_count(count, 'clip')} with two different values of '{column}', left as before")
-        return lines
-
-    def lines(self) -> list[str]:
-        """What was done, then the problems."""
-        return [f"{self.matched} clips matched, {self.labelled} labelled", *self.problems]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def import_labels(
@@ -95,65 +27,79 @@ def import_labels(
     labels: Path,
     vocabulary: Vocabulary,
     *,
-    root: Path | None = None,
+    root: Path | str | None = None,
     pseudonyms: Pseudonyms | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> tuple[pl.DataFrame, LabelReport]:
     """Take labels, and what else a table says of clips, into a catalogue.
 
-    Columns, in any case of letters: one or more of ``clip``, ``SOPInstanceUID``, ``file`` (or ``path``,
-    ``filename``) to find the clip; ``view`` (or ``label``), ``contrast_agent``, ``labelled_by``,
-    ``patient``, ``study``, ``split`` to set. Other columns are passed over, and an empty cell says
-    nothing. A file name without a folder finds a clip anywhere, with or without its suffix, if only
+    A row is of a clip or a file. Columns: one or more of ``clip``, ``SOPInstanceUID``, ``file`` to find the
+    clip; ``view``, ``contrast_agent``, ``labelled_by``, ``patient``, ``study``, ``split`` to set. Usual
+    other names are understood, and `columns` tells the rest. Other columns are passed over, and an empty
+    cell says nothing. A file name without a folder finds a clip anywhere, with or without its suffix, if only
     one has that name. ``labelled_by`` counts only in a row with a view that is used. Clips without a
     split get that of their patient.
 
     Args:
         table: a catalogue.
-        labels: CSV with commas, semicolons or tabs.
+        labels: CSV, Excel or JSON, see `apical.ingest.tables`.
         vocabulary: what the labels may be; aliases count, and may also tell of contrast agent.
         root: folder that relative files start from; that of `labels` by default.
         pseudonyms: needed if there is a column ``patient`` or ``study``: those are original
             identifiers and enter as pseudonyms.
+        columns: our names of columns → the table's.
 
     Returns:
         the catalogue, and what became of the labels.
 
     Raises:
-        WrongCall: the table has no column to find clips, or names patients without `pseudonyms`.
+        UnknownColumns: no column is known to find clips.
+        WrongCall: the table names patients without `pseudonyms`, or has no such column as `columns` says.
         CannotDo: it cannot be read, no row finds a clip, or a split is unknown; the texts of the table
             are not quoted.
         PatientOverlap: a patient would stand in two splits.
     """
-    rows, columns = _read(labels)
-    if not columns & {"clip", "file", "sopinstanceuid"}:
-        raise WrongCall("the labels name no clips", "give a column 'file', 'clip' or 'SOPInstanceUID'")
+    content = read_table(labels, columns)
+    return apply_rows(table, content.rows, content.columns, vocabulary, root or labels.parent, pseudonyms)
+
+
+def apply_rows(
+    table: pl.DataFrame,
+    rows: list[Row],
+    columns: set[str],
+    vocabulary: Vocabulary,
+    root: Path | str,
+    pseudonyms: Pseudonyms | None,
+) -> tuple[pl.DataFrame, LabelReport]:
+    """`import_labels` with the rows of a table, under our names of its columns."""
     if {row["split"] for row in rows if "split" in row} - set(SPLITS):
         raise CannotDo(
             "the labels have a split that is none", f"use only {', '.join(SPLITS)}, or leave it empty"
         )
     if columns & {"patient", "study"} and pseudonyms is None:
         raise WrongCall("the labels name patients or studies", "give the key of the pseudonyms with --salt")
-    find = _finder(table, (root or labels.parent).resolve())
-    said: dict[str, list[Row]] = {}
-    unknown_clips = 0
-    for row in rows:
+    find = _finder(table, as_place(root))
+    said: dict[str, list[tuple[int, Row]]] = {}
+    unknown_clips = []
+    for number, row in enumerate(rows, start=1):
         clip = find(row)
         if clip is None:
-            unknown_clips += 1
+            unknown_clips.append(number)
         else:
-            said.setdefault(clip, []).append(row)
+            said.setdefault(clip, []).append((number, row))
     if not said:
         raise CannotDo(
             "no row of the labels names a clip of the catalogue",
             "let the column 'file' start from the folder of the table, or use 'apical labels import --root'",
         )
 
-    unknown: Counter[str] = Counter()
+    unknown: dict[str, list[int]] = {}
     updates = [_update(clip, rows, vocabulary, pseudonyms, unknown) for clip, rows in said.items()]
     conflicts = [update["clip"] for update in updates if update.pop("conflict")]
-    contradictions: Counter[str] = Counter()
+    contradictions: dict[str, list[str]] = {}
     for update in updates:
-        contradictions.update(update.pop("contradictions"))
+        for column in update.pop("contradictions"):
+            contradictions.setdefault(column, []).append(update["clip"])
     schema = {"clip": pl.String} | {f"{name} new": table.schema[name] for name in _UPDATED}
     new = pl.DataFrame(updates, schema=schema)
     joined = table.join(new, on="clip", how="left", maintain_order="left")
@@ -167,10 +113,10 @@ def import_labels(
     report = LabelReport(
         matched=len(said),
         labelled=new["view new"].count(),
-        unknown_clips=unknown_clips,
-        unknown_labels=dict(sorted(unknown.items())),
-        conflicts=len(conflicts),
-        contradictions=dict(sorted(contradictions.items())),
+        unknown_clips=tuple(unknown_clips),
+        unknown_labels={text: tuple(numbers) for text, numbers in sorted(unknown.items())},
+        conflicts=tuple(conflicts),
+        contradictions={column: tuple(clips) for column, clips in sorted(contradictions.items())},
     )
     return conform(changed.select(table.columns)), report
 
@@ -186,55 +132,30 @@ def _spread_patients(joined: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFram
         joined.drop_nulls("patient new").group_by("patient").agg(named.n_unique().alias("n"), named.first())
     )
     one = dict(renamed.filter(pl.col("n") == 1).select("patient", "patient new").iter_rows())
-    rows = changed.select("clip", "patient", "study").to_dicts()
-    for row in rows:
-        row["patient"] = one.get(row["patient"], row["patient"])
-    unite(rows, set(joined["patient new"].drop_nulls()))
-    return changed.with_columns(patient=pl.Series([row["patient"] for row in rows], dtype=pl.String))
+    patients = [one.get(patient, patient) for patient in changed["patient"]]
+    united = unite(patients, changed["study"].to_list(), set(joined["patient new"].drop_nulls()))
+    return changed.with_columns(patient=pl.Series(united, dtype=pl.String))
 
 
 def export_labels(table: pl.DataFrame, out: Path) -> None:
-    """Write the labelled clips as a CSV that `import_labels` reads back.
+    """Write the labelled clips as a table that `import_labels` reads back: CSV, Excel or JSON.
 
     Raises:
-        CannotDo: `out` cannot be written.
+        WrongCall: `out` ends in something else.
+        CannotDo: it cannot be written.
     """
     chosen = table.filter(pl.col("view").is_not_null() | pl.col("contrast_agent").is_not_null())
-    with replacing(out) as temporary:
-        chosen.select("clip", "view", "contrast_agent", "labelled_by").write_csv(temporary)
+    write_table_for_people(chosen.select("clip", "view", "contrast_agent", "labelled_by"), out)
 
 
-def _read(labels: Path) -> tuple[list[Row], set[str]]:
-    """The rows, with empty cells left out, and the columns under their one name."""
-    try:
-        with labels.open(encoding="utf-8-sig") as file:
-            heading = file.readline()
-        separator = max(",;\t", key=heading.count)
-        table = pl.read_csv(labels, infer_schema=False, separator=separator)
-    except (OSError, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        raise CannotDo(
-            f"the labels '{labels.name}' cannot be read ({type(error).__name__})",
-            "give a CSV in UTF-8 whose first line names the columns",
-        ) from None
-    names = [name.strip().lower() for name in table.columns]
-    names = [_SAME.get(name, name) for name in names]
-    if len(set(names)) < len(names):
-        raise CannotDo("the labels have two columns for the same thing", "keep one of them")
-    rows = []
-    for values in table.iter_rows():
-        stripped = ((name, (value or "").strip()) for name, value in zip(names, values, strict=True))
-        rows.append({name: value for name, value in stripped if value})
-    return rows, set(names)
-
-
-def _finder(table: pl.DataFrame, root: Path) -> Callable[[Row], str | None]:
+def _finder(table: pl.DataFrame, root: str) -> Callable[[Row], str | None]:
     """A function that finds the clip a row names; None where there is none, or more than one."""
     clips = set(table["clip"])
     by_path: dict[str, str] = {}
     by_name: dict[str, str | None] = {}
     for clip, path in table.select("clip", "path").iter_rows():
         by_path[path] = clip
-        for name in {Path(path).name, Path(path).stem}:
+        for name in {PurePosixPath(path).name, PurePosixPath(path).stem}:
             by_name[name] = None if name in by_name else clip
 
     def find(row: Row) -> str | None:
@@ -247,7 +168,7 @@ def _finder(table: pl.DataFrame, root: Path) -> Callable[[Row], str | None]:
         text = row["file"]
         parts = PureWindowsPath(text).as_posix()
         for form in (text, parts):
-            for path in _forms(root / form):
+            for path in _forms(root, form):
                 if path in by_path:
                     return by_path[path]
         return by_name.get(text) if "/" not in parts else None
@@ -255,26 +176,36 @@ def _finder(table: pl.DataFrame, root: Path) -> Callable[[Row], str | None]:
     return find
 
 
-def _forms(path: Path) -> Iterator[str]:
-    """The ways a catalogue may write a path: as it stands, through links, and with its folder's links."""
-    yield os.path.normpath(path)
-    try:
-        yield os.path.realpath(path)
-        yield os.path.join(os.path.realpath(path.parent), path.name)
-    except (OSError, ValueError):  # what stands in the cell can be no path
-        return
+def _forms(root: str, file: str) -> Iterator[str]:
+    """The ways a catalogue may write a place: as it stands, through links, and with its folder's links."""
+    if is_remote(file):
+        yield file
+    elif is_remote(root) or os.path.isfile(root):
+        yield member_of(root, file) if os.path.isfile(root) else f"{root.rstrip('/')}/{file}"
+    else:
+        path = Path(root, file)
+        yield os.path.normpath(path)
+        try:
+            yield os.path.realpath(path)
+            yield os.path.join(os.path.realpath(path.parent), path.name)
+        except (OSError, ValueError):  # what stands in the cell can be no path
+            return
 
 
 def _update(
-    clip: str, rows: list[Row], vocabulary: Vocabulary, pseudonyms: Pseudonyms | None, unknown: Counter[str]
+    clip: str,
+    rows: list[tuple[int, Row]],
+    vocabulary: Vocabulary,
+    pseudonyms: Pseudonyms | None,
+    unknown: dict[str, list[int]],
 ) -> dict[str, Any]:
-    """What the rows of one clip change; `unknown` counts the texts that say nothing."""
+    """What the rows of one clip change; `unknown` takes the texts that say nothing, with their rows."""
     said: dict[str, set[str | bool]] = {name: set() for name in _UPDATED}
-    for row in rows:
+    for number, row in rows:
         if "view" in row:
             label = vocabulary.find(row["view"])
             if label is None:
-                unknown[row["view"]] += 1
+                unknown.setdefault(row["view"], []).append(number)
             else:
                 said["view"].add(label.view)
                 if "labelled_by" in row:
@@ -284,7 +215,7 @@ def _update(
         if "contrast_agent" in row:
             agent = _TRUTH.get(row["contrast_agent"].lower())
             if agent is None:
-                unknown[f"contrast_agent {row['contrast_agent']}"] += 1
+                unknown.setdefault(f"contrast_agent {row['contrast_agent']}", []).append(number)
             else:
                 said["contrast_agent"].add(agent)
         if "split" in row:

@@ -1,14 +1,16 @@
-"""One function over many files: in order, in several processes, with bounded memory."""
+"""One function over many files: in order, in several processes, within bounds of memory and time."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import chain
 from typing import TypeVar
 
 import cv2
@@ -18,41 +20,82 @@ from apical.errors import WrongCall
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+IN_FLIGHT = 4  # items a worker that are handed out
+CRASHED, TOO_LONG = "the decoder crashed", "it took too long to read"
+
 
 def ordered_map(
     function: Callable[[Item], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     workers: int,
-    crashed: Callable[[Item], Result],
+    failed: Callable[[Item, str], Result],
+    *,
+    seconds: float | None = None,
+    memory_mb: int | None = None,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in order whatever the number of workers.
 
     Args:
         function: picklable.
-        items: picklable; at most four a worker are in flight.
-        workers: processes; 1 runs here, without any.
-        crashed: gives the result for an item that kills its process (a decoder's memory fault).
+        items: picklable; taken as they are needed, at most `IN_FLIGHT` a worker ahead.
+        workers: processes; 1, or a single item, runs here, without any, and so without the bounds.
+        failed: gives the result for an item that kills its process (a decoder's memory fault), or that
+            takes longer than `seconds`; its second argument says which.
+        seconds: most time for an item.
+        memory_mb: most memory that a process may ask for on top of what it starts with; asking for more
+            is a MemoryError in `function`.
 
     Raises:
         WrongCall: processes cannot start, because a script calls this while it is being imported.
     """
-    if workers == 1 or len(items) < 2:
+    if workers == 1:
         yield from map(function, items)
         return
+    waiting = iter(items)
+    first = list(_take(waiting, 2))
+    if len(first) < 2:
+        yield from map(function, first)
+        return
     _check_that_workers_start()
-    done = 0
-    while done < len(items):
-        try:
-            for result in _pooled(function, items[done:], workers):
-                yield result
-                done += 1
-        except BrokenProcessPool:  # one of those in flight; the first is tried alone, then all go on
-            yield _alone(function, items[done], crashed)
-            done += 1
+    waiting = chain(first, waiting)
+    pool = _pool(workers, memory_mb)
+    flying: deque[tuple[Item, Future[Result]]] = deque()
+    try:
+        while True:
+            for item in _take(waiting, IN_FLIGHT * workers - len(flying)):
+                flying.append((item, pool.submit(function, item)))
+            if not flying:
+                return
+            item, future = flying[0]
+            try:
+                result = future.result(timeout=seconds)
+            except (BrokenProcessPool, TimeoutError) as error:
+                if isinstance(error, TimeoutError) and future.done():
+                    raise  # the function's own
+                _kill(pool)
+                if isinstance(error, TimeoutError):
+                    result = failed(item, TOO_LONG)
+                else:  # one of those in flight; the first is tried alone, then the others go on
+                    result = _alone(function, item, failed, seconds, memory_mb)
+                waiting = chain([other for other, _ in flying][1:], waiting)
+                flying.clear()
+                pool = _pool(workers, memory_mb)
+            else:
+                flying.popleft()
+            yield result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+def _take(items: Iterator[Item], count: int) -> Iterator[Item]:
+    for _, item in zip(range(count), items, strict=False):
+        yield item
+
+
+def _pool(workers: int, memory_mb: int | None = None) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, initargs=(memory_mb,)
+    )
 
 
 def _check_that_workers_start() -> None:
@@ -67,10 +110,23 @@ def _check_that_workers_start() -> None:
             ) from None
 
 
-def _start_worker() -> None:
-    """One thread a worker, and no life after the parent's, even if that is killed."""
+def _start_worker(memory_mb: int | None) -> None:
+    """One thread a worker, bounded memory, and no life after the parent's, even if that is killed."""
     cv2.setNumThreads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if memory_mb is not None:
+        bound_memory(memory_mb)
+
+
+def bound_memory(megabytes: int) -> None:
+    """Let this process ask for so much more memory and no more, where the system can hold it to that."""
+    try:
+        with open("/proc/self/statm") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (now + (megabytes << 20), hard))
+    except (OSError, ValueError):  # not Linux, or held tighter already
+        return
 
 
 def _exit_with_parent() -> None:
@@ -80,23 +136,26 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
 
-def _pooled(function: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
-    pool = _pool(min(workers, len(items)))
-    flying: deque[Future[Result]] = deque()
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End a pool whose processes may hang."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _alone(
+    function: Callable[[Item], Result],
+    item: Item,
+    failed: Callable[[Item, str], Result],
+    seconds: float | None,
+    memory_mb: int | None,
+) -> Result:
+    pool = _pool(1, memory_mb)
     try:
-        for item in items:
-            flying.append(pool.submit(function, item))
-            if len(flying) >= 4 * workers:
-                yield flying.popleft().result()
-        while flying:
-            yield flying.popleft().result()
+        return pool.submit(function, item).result(timeout=seconds)
+    except BrokenProcessPool:
+        return failed(item, CRASHED)
+    except TimeoutError:
+        return failed(item, TOO_LONG)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _alone(function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]) -> Result:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(function, item).result()
-        except BrokenProcessPool:
-            return crashed(item)
+        _kill(pool)

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from apical.catalogue import SCHEMA
 from apical.errors import CannotDo, ClipProblem
 from apical.ingest.clip import open_clip
-from apical.ingest.deidentify import Pseudonyms
+from apical.ingest.places import archive_of, is_remote
+from apical.ingest.pseudonyms import Pseudonyms
 
 GONE = "the file is gone"
 KEPT = ("patient", "study", "contrast_agent", "view", "labelled_by", "split")
 PROBED = 5  # files opened to test a key, where no clip of the catalogue was scanned again
 
 
-def unite(rows: list[dict[str, Any]], numbered: set[str]) -> None:
+def unite(patients: Sequence[str], studies: Sequence[str | None], numbered: set[str]) -> list[str]:
     """Make one patient of all that share a study: a study is of one person.
 
-    Some files of a study may lack the Patient ID or carry another. Changes `patient` in place, to the
-    least pseudonym that comes from a Patient ID, else the least of all, so the order of the rows does
-    not matter.
+    Some files of a study may lack the Patient ID or carry another.
 
     Args:
-        rows: catalogue rows with `patient` and, where known, `study`.
+        patients, studies: of each clip.
         numbered: the pseudonyms that come from a Patient ID.
+
+    Returns:
+        the patient of each clip: of those that are one the least pseudonym that comes from a Patient ID,
+        else the least of all, so the order of the clips does not matter.
     """
     parent: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -38,14 +40,14 @@ def unite(rows: list[dict[str, Any]], numbered: set[str]) -> None:
             node = above
         return node
 
-    for row in rows:
-        if row.get("study"):
-            parent[root(("patient", row["patient"]))] = root(("study", row["study"]))
+    for patient, study in set(zip(patients, studies, strict=True)):
+        if study:
+            parent[root(("patient", patient))] = root(("study", study))
     chosen: dict[tuple[str, str], str] = {}
-    for patient in sorted({row["patient"] for row in rows}, key=lambda name: (name not in numbered, name)):
+    for patient in sorted(set(patients), key=lambda name: (name not in numbered, name)):
         chosen.setdefault(root(("patient", patient)), patient)
-    for row in rows:
-        row["patient"] = chosen[root(("patient", row["patient"]))]
+    one = {patient: chosen[root(("patient", patient))] for patient in set(patients)}
+    return [one[patient] for patient in patients]
 
 
 def check_key(
@@ -87,7 +89,7 @@ def _probe(old: pl.DataFrame, pseudonyms: Pseudonyms) -> list[bool]:
     seen: list[bool] = []
     for path, study in old.drop_nulls("study").select("path", "study").iter_rows():
         try:
-            key = open_clip(Path(path)).facts.study_key if os.path.exists(path) else None
+            key = open_clip(path).facts.study_key
         except ClipProblem:
             key = None
         if key:
@@ -97,7 +99,7 @@ def _probe(old: pl.DataFrame, pseudonyms: Pseudonyms) -> list[bool]:
     return seen
 
 
-def carry_over(table: pl.DataFrame, old: pl.DataFrame, alone: Mapping[str, str], root: Path) -> pl.DataFrame:
+def carry_over(table: pl.DataFrame, old: pl.DataFrame, alone: Mapping[str, str], root: str) -> pl.DataFrame:
     """What was scanned, with what people had said of it, and the rows whose clip was not found now.
 
     A clip keeps the patient it had, which may have been corrected; where the files now show two
@@ -108,7 +110,7 @@ def carry_over(table: pl.DataFrame, old: pl.DataFrame, alone: Mapping[str, str],
         table: what was scanned, in its order; clips that were not found follow, in the old order.
         old: the catalogue so far; its own columns stay.
         alone: clip → patient from its own file, before `unite`.
-        root: the folder that was scanned.
+        root: the place that was scanned.
     """
     own = [name for name in old.columns if name not in SCHEMA]
     one = {alone[clip]: patient for clip, patient in table.select("clip", "patient").iter_rows()}
@@ -135,7 +137,7 @@ def _only_patient(rows: pl.DataFrame, by: str, patient: str, name: str) -> pl.Da
     return groups.filter(pl.col("count") == 1).drop("count")
 
 
-def _not_found(table: pl.DataFrame, old: pl.DataFrame, root: Path) -> pl.DataFrame:
+def _not_found(table: pl.DataFrame, old: pl.DataFrame, root: str) -> pl.DataFrame:
     """The old rows whose clip was not scanned now, with a problem if they should have been.
 
     A broken file that nobody labelled and that is there no longer, or is whole now, is forgotten.
@@ -149,5 +151,11 @@ def _not_found(table: pl.DataFrame, old: pl.DataFrame, root: Path) -> pl.DataFra
     return missing.with_columns(problem=gone).filter(stays)
 
 
-def _is_inside(path: str, root: Path) -> bool:
-    return Path(path).is_relative_to(root) or Path(os.path.realpath(path)).is_relative_to(root)
+def _is_inside(place: str, root: str) -> bool:
+    """Whether a place is below another one, itself or by its links."""
+    inside = archive_of(place)
+    if inside is not None:
+        return root in (place, inside[0]) or _is_inside(inside[0], root)
+    if is_remote(place) or is_remote(root):
+        return place == root or place.startswith(root.rstrip("/") + "/")
+    return Path(place).is_relative_to(root) or Path(os.path.realpath(place)).is_relative_to(root)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import polars as pl
@@ -14,67 +14,85 @@ import polars as pl
 from apical.catalogue import SCHEMA, conform, read_catalogue, write_catalogue
 from apical.config import ScanSettings, worker_count
 from apical.errors import CannotDo, ClipProblem, WrongCall
-from apical.ingest.clip import Clip, open_clip, triage
-from apical.ingest.deidentify import Pseudonyms, clip_id_of_file
-from apical.ingest.labels import LabelReport, import_labels
+from apical.ingest.clip import Clip, open_clip
+from apical.ingest.damage import Unreadable
+from apical.ingest.datasets.apply import apply_dataset
+from apical.ingest.journal import Journal, Listed
+from apical.ingest.label_report import LabelReport
+from apical.ingest.labels import import_labels
 from apical.ingest.parallel import ordered_map
+from apical.ingest.places import archive_of, as_place, is_remote, opened, stamp
+from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_file
 from apical.ingest.rescan import carry_over, check_key, unite
-from apical.ingest.video import kind_of
+from apical.ingest.triage import triage
+from apical.ingest.walk import Found, walk
 from apical.views import Vocabulary, standard_vocabulary
 
-log = logging.getLogger("apical.ingest")
-
-IMAGE_SUFFIXES = frozenset(
-    {".dcm", ".dicom", ".ima", ".avi", ".mp4", ".m4v", ".mov", ".gif", ".png", ".jpg", ".jpeg"}
-)
 NOT_UTF_8 = "its path is not UTF-8; rename it"
+SAME_FILE, SAME_CLIP = "a copy of another file", "another file has the same SOPInstanceUID and other content"
+CHUNK = 10_000  # rows that are text at a time
+_OF_FACTS = (
+    "clip", "frames", "rows", "columns", "syntax", "frame_time_ms", "heart_rate", "instance",
+    "contrast_agent", "stage",
+)  # fmt: skip
+_ROW = SCHEMA | {"numbered": pl.Boolean}  # whether the patient comes from a Patient ID
 
 
 def scan(
-    folder: Path,
+    source: Path | str,
     out: Path,
     settings: ScanSettings = ScanSettings(),
     *,
     labels: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    dataset: str | None = None,
     vocabulary: Vocabulary | None = None,
     salt: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pl.DataFrame, LabelReport | None]:
-    """Build the catalogue of a folder.
+    """Build the catalogue of a folder, an archive, a DICOMDIR, or a store behind a URL.
 
     The patient of a DICOM file is the pseudonym of Patient ID (0010,0020), or of Study Instance UID
     (0020,000D) where that is empty; all that share a study are one patient. The issuer of the ID is
     not looked at, so within one catalogue the IDs are taken to be unique. The patient of other files
     is their folder, so that one patient is never taken for several, unless `labels` says better.
 
+    What was found is kept in a journal beside `out` as it goes. A scan that was stopped goes on there,
+    and a later one reads only files that are new or have changed; the table is the same.
+
     If `out` exists, its clips keep what people said of them: study, contrast agent, view, labeller,
     split, and a patient that was corrected; `labels` then override. A new clip of a patient who has
     a split gets that split. Clips that are not found now stay too: as they were if their path is
-    outside the folder, else with the problem "the file is gone" (a broken file that nobody labelled
+    outside the source, else with the problem "the file is gone" (a broken file that nobody labelled
     is forgotten). Delete `out` to start afresh.
 
     Args:
-        folder: what to walk. Hidden files and files that are no images are passed over; links are
-            followed, each folder once.
+        source: what to walk, see `apical.ingest.walk`.
         out: the catalogue, Parquet.
-        settings: how many processes; the table does not depend on it.
+        settings: how many processes, and their bounds; the table does not depend on their number.
         labels: a table for `import_labels`; its paths start from its own folder.
-        vocabulary: of `labels`; the standard views by default.
+        columns: of `labels`, see `import_labels`.
+        dataset: name of the public data set that `source` holds, see `apical.ingest.datasets`; what it
+            says of patients, views and splits is taken.
+        vocabulary: of labels; the standard views by default.
         salt: key of the pseudonyms, made if absent; ``salt.key`` beside `out` by default.
         progress: called with files done and in all.
 
     Returns:
-        the catalogue, in the order of the paths and then the clips that were not found, and the
-        report on `labels` if they were given.
+        the catalogue, in the order of the walk and then the clips that were not found, and the report
+        on `labels` or those of the data set, if they were given.
 
     Raises:
-        WrongCall: there is no such folder.
+        WrongCall: there is no such source or data set, or both labels and a data set are given.
         CannotDo: it holds no images, `out` was made with another salt, `out` or the salt cannot be
             read or written, or `labels` cannot be used; the catalogue without them is written then.
         PatientOverlap: files have shown that patients of two splits are one.
     """
-    if not folder.is_dir():
-        raise WrongCall("there is no such folder to scan", "give the folder that holds the files")
+    root = as_place(source)
+    if labels is not None and dataset is not None:
+        raise WrongCall("a data set brings its own labels", "scan it, then import yours")
+    if not is_remote(root) and not os.path.exists(root):
+        raise WrongCall("there is no such folder or file to scan", "give the folder that holds the files")
     salt = salt or out.with_name("salt.key")
     if out.exists() and not salt.exists():
         raise CannotDo(
@@ -82,149 +100,175 @@ def scan(
             "give the key with --salt, or choose another --out",
         )
     old = read_catalogue(out) if out.exists() else None
-    root = folder.resolve()
-    files = candidate_files(root)
-    if not files:
-        raise CannotDo("the folder holds no DICOM files, videos or pictures", "check the folder")
     pseudonyms = Pseudonyms.load_or_create(salt)
-
-    workers = worker_count(settings.workers)
-    crashed = partial(_broken_row, root=root, pseudonyms=pseudonyms, problem="the decoder crashed")
-    rows = []
-    for row in ordered_map(partial(_row, root=root, pseudonyms=pseudonyms), files, workers, crashed):
-        rows.append(row)
-        if progress is not None:
-            progress(len(rows), len(files))
-    table, alone = _table(rows)
+    with Journal(out.with_name(out.name + ".journal"), pseudonyms.fingerprint) as journal:
+        _read_files(journal, root, pseudonyms, settings, progress)
+        table, alone = _assemble(journal.rows(root))
     if old is not None:
         check_key(table, old, alone, pseudonyms, out.name)
         table = carry_over(table, old, alone, root)
     table = conform(table)
     write_catalogue(table, out)
-    if labels is None:
+    views = vocabulary or standard_vocabulary()
+    if dataset is not None:
+        table, report, _ = apply_dataset(table, dataset, root, views, pseudonyms)
+    elif labels is not None:
+        table, report = import_labels(table, labels, views, pseudonyms=pseudonyms, columns=columns)
+    else:
         return table, None
-    table, report = import_labels(table, labels, vocabulary or standard_vocabulary(), pseudonyms=pseudonyms)
     write_catalogue(table, out)
     return table, report
 
 
-def candidate_files(folder: Path) -> list[Path]:
-    """The files of a tree that may be clips, by suffix or else by their first bytes, sorted.
-
-    A folder that cannot be read stands for its files, so that it becomes a row with a problem.
-    """
-    found: list[Path] = []
-    passed_over = 0
-    seen: set[tuple[int, int]] = set()
-
-    def unreadable(error: OSError) -> None:
-        found.append(Path(error.filename))
-
-    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
-        status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith(".") and _may_be_clip(path := Path(place, name)):
-                found.append(path)
-            else:
-                passed_over += 1
-    log.info("%d files are no images and were passed over", passed_over)
-    return sorted(found)
-
-
-def _may_be_clip(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return True
-    if path.name.upper() == "DICOMDIR" or not path.is_file():
-        return False
+def _read_files(
+    journal: Journal,
+    root: str,
+    pseudonyms: Pseudonyms,
+    settings: ScanSettings,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Bring the journal up to date."""
     try:
-        with path.open("rb") as file:
-            head = file.read(132)
-    except OSError:
-        return True  # becomes a row with a problem
-    unmarked = head[:2] == b"\x08\x00" and head[3:4] == b"\x00"  # group 0008, first of a bare data set
-    return head[128:] == b"DICM" or unmarked or kind_of(head) is not None
-
-
-def _row(path: Path, root: Path, pseudonyms: Pseudonyms) -> dict[str, Any]:
-    """The catalogue row of one file."""
-    if not _is_text(path):
-        return _broken_row(path, root, pseudonyms, NOT_UTF_8)
-    try:
-        clip = open_clip(path)
+        unread, total = journal.list_files(root, _listed(root, pseudonyms))
     except ClipProblem as problem:
-        return _broken_row(path, root, pseudonyms, str(problem))
-    return _clip_row(clip) | _identity(clip, path, root, pseudonyms)
+        raise CannotDo(
+            f"the source cannot be listed ({problem})", "check its address and your access"
+        ) from None
+    if not total:
+        raise CannotDo("the folder holds no DICOM files, videos or pictures", "check the folder")
+    rows = ordered_map(
+        partial(read_row, root=root, pseudonyms=pseudonyms),
+        journal.unread(root),
+        worker_count(settings.workers),
+        partial(_failed_row, root=root, pseudonyms=pseudonyms),
+        seconds=settings.seconds_per_file,
+        memory_mb=settings.memory_mb,
+    )
+    for number, row in enumerate(rows, start=total - unread + 1):
+        journal.write(row["path"], row, passing=row.get("problem") == str(Unreadable()))
+        if progress is not None:
+            progress(number, total)
 
 
-def _clip_row(clip: Clip) -> dict[str, Any]:
-    facts = clip.facts
-    names = ("clip", "frames", "rows", "columns", "frame_time_ms", "contrast_agent", "manufacturer", "model")
-    row: dict[str, Any] = {name: getattr(facts, name) for name in names}
+def _listed(root: str, pseudonyms: Pseudonyms) -> Iterator[Listed]:
+    for found in walk(root):
+        place = os.fsencode(found.place).decode("utf-8", "replace")
+        if place != found.place:  # on Linux a name may be any bytes
+            found = Found(found.place, NOT_UTF_8)
+        if found.problem is not None:
+            row = _without_content(found.place, found.problem, root, pseudonyms)
+            yield Listed(place, "", row | {"path": place})
+            continue
+        try:
+            yield Listed(place, stamp(place))
+        except ClipProblem as problem:
+            yield Listed(place, "", _without_content(place, str(problem), root, pseudonyms))
+
+
+def read_row(place: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """The catalogue row of one file, with `numbered`: whether its patient comes from a Patient ID."""
     try:
-        mode, sector = triage(clip)
+        clip = open_clip(place)
+    except ClipProblem as problem:
+        return _failed_row(place, str(problem), root, pseudonyms)
+    return {"path": place} | _clip_row(clip, pseudonyms) | _identity(clip, place, root, pseudonyms)
+
+
+def _clip_row(clip: Clip, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    facts = clip.facts
+    row: dict[str, Any] = {name: getattr(facts, name) for name in _OF_FACTS}
+    maker, _, model = (facts.machine_key or "\0").partition("\0")
+    row["manufacturer"] = facts.manufacturer or (pseudonyms.machine(maker) if maker else None)
+    row["model"] = facts.model or (pseudonyms.machine(model) if model else None)
+    row["pixel_width_mm"], row["pixel_height_mm"] = facts.pixel_mm or (None, None)
+    try:
+        seen = triage(clip)
     except ClipProblem as problem:
         return row | {"mode": facts.mode, "problem": str(problem)}
-    return row | {"mode": mode, "region": list(sector.box) if sector else None}
+    row["mode"] = seen.mode
+    if seen.sector is not None:
+        row["region"] = list(seen.sector.box)
+        row["sector"], row["sector_confidence"] = seen.sector.to_json(), round(seen.sector.confidence, 3)
+    return row
 
 
-def _identity(clip: Clip, path: Path, root: Path, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def _identity(clip: Clip, place: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
     patient, study = clip.facts.patient_key, clip.facts.study_key
     return {
-        "path": str(path),
-        "patient": pseudonyms.patient(patient) if patient else _folder_patient(path, root, pseudonyms),
+        "patient": pseudonyms.patient(patient) if patient else _folder_patient(place, root, pseudonyms),
         "study": pseudonyms.study(study) if study else None,
         "numbered": patient is not None and patient != study,
     }
 
 
-def _is_text(path: Path) -> bool:
-    """Whether a path can be written in UTF-8; on Linux a name may be any bytes."""
+def _failed_row(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """The row of a file that cannot be used, known again by its content."""
+    row = _without_content(place, problem, root, pseudonyms)
     try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        with opened(place) as file:
+            return row | {"clip": clip_id_of_file(file)}
+    except (ClipProblem, OSError):
+        return row
 
 
-def _folder_patient(path: Path, root: Path, pseudonyms: Pseudonyms) -> str:
-    return pseudonyms.patient("folder\0" + path.parent.relative_to(root).as_posix())
+def _without_content(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+    """The row of a file that is not read, known again by its place."""
+    patient = _folder_patient(place, root, pseudonyms)
+    clip = pseudonyms.file(_relative(place, root))
+    return {"clip": clip, "path": place, "patient": patient, "problem": problem, "numbered": False}
 
 
-def _broken_row(path: Path, root: Path, pseudonyms: Pseudonyms, problem: str) -> dict[str, Any]:
-    try:
-        clip = clip_id_of_file(path)
-    except OSError:
-        clip = pseudonyms.file(path.relative_to(root).as_posix())
-    patient = _folder_patient(path, root, pseudonyms)
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return {"clip": clip, "path": text, "patient": patient, "problem": problem}
+def _folder_patient(place: str, root: str, pseudonyms: Pseudonyms) -> str:
+    return pseudonyms.patient("folder\0" + str(PurePosixPath(_relative(place, root)).parent))
 
 
-def _table(rows: list[dict[str, Any]]) -> tuple[pl.DataFrame, dict[str, str]]:
+def _relative(place: str, root: str) -> str:
+    """A place below the root, an archive as if it were a folder."""
+    inside = archive_of(place)
+    if inside is not None:
+        return f"{_relative(inside[0], root)}/{inside[1]}"
+    if place == root:
+        return PurePosixPath(place).name
+    return place.removeprefix(root).lstrip("/")
+
+
+def _assemble(rows: Iterator[dict[str, Any]]) -> tuple[pl.DataFrame, dict[str, str]]:
     """The rows as a table, with patients united, and the patient that each clip's own file gives."""
-    rows = _tell_apart(rows)
-    alone: dict[str, str] = {row["clip"]: row["patient"] for row in rows}
-    numbered = {row["patient"] for row in rows if row.pop("numbered", False)}
-    unite(rows, numbered)
-    return pl.DataFrame(rows, schema=SCHEMA), alone
+    chunks = []
+    while chunk := list(islice(rows, CHUNK)):
+        chunks.append(pl.DataFrame(chunk, schema=_ROW))
+    table = _tell_apart(pl.concat(chunks))
+    alone = dict(table.select("clip", "patient").iter_rows())
+    numbered = set(table.filter("numbered")["patient"])
+    united = unite(table["patient"].to_list(), table["study"].to_list(), numbered)
+    return table.with_columns(patient=pl.Series(united, dtype=pl.String)).select(*SCHEMA), alone
 
 
-def _tell_apart(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tell_apart(table: pl.DataFrame) -> pl.DataFrame:
     """Give all copies of a clip but one ids of their own, and a problem.
 
     The first copy that can be used stays the clip: a damaged copy must not take its place.
     """
-    count: dict[str, int] = {}
-    for row in sorted(rows, key=lambda row: row.get("problem") is not None):
-        clip = row["clip"]
-        count[clip] = count.get(clip, 0) + 1
-        if count[clip] > 1:
-            row["clip"] = f"{clip}-{count[clip]}"
-            row["problem"] = row.get("problem") or "same clip as another file"
-    return rows
+    copies = table.with_row_index("at").filter(pl.col("clip").is_duplicated())
+    clips, problems = table["clip"].to_list(), table["problem"].to_list()
+    for (clip,), group in copies.group_by("clip", maintain_order=True):
+        ordered = group.sort(pl.col("problem").is_not_null(), "at", maintain_order=True)
+        content = {place: _content(place) for place in ordered["path"]}
+        first = content[ordered["path"][0]]
+        for number, (at, place, problem) in enumerate(
+            ordered.select("at", "path", "problem").iter_rows(), start=1
+        ):
+            if number > 1:
+                clips[at] = f"{clip}-{number}"
+                problems[at] = problem or (SAME_FILE if content[place] == first else SAME_CLIP)
+    return table.with_columns(
+        clip=pl.Series(clips, dtype=pl.String), problem=pl.Series(problems, dtype=pl.String)
+    )
+
+
+def _content(place: str) -> str | None:
+    try:
+        with opened(place) as file:
+            return clip_id_of_file(file)
+    except (ClipProblem, OSError):
+        return None

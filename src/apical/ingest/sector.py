@@ -1,18 +1,16 @@
-"""Find the ultrasound sector in a screen: where the image is, and where text, ECG and bars are.
+"""Find the ultrasound image on a screen: its outline, what stands written on it, and how sure that is.
 
-The sector is the large, filled, textured thing on the screen; in a cine it is also what moves. Letters,
-traces and scales are thin: a morphological opening removes them. The outline is the convex hull of what
-is left, which is right for the fan of a phased array. Where nothing plausible is left, the answer is a
-`ClipProblem`, never the unmasked picture.
-
-What is promised of text: beside the fan it is outside the mask. On the fan, thin bright strokes (or dark ones
-on light) are blanked too, but letters of 3 pixels a stroke or more at 480 rows, and grey ones on a still,
-look like tissue and may stay.
+Region tags are believed where they are sane, as the box to look in. The outline is fitted to what moves, or
+in a still to what is lit (`fan`); what fits no probe gets its convex hull, if that is clear enough. Where
+neither is, the answer is a `ClipProblem`, never the unmasked picture.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -20,42 +18,113 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
+from apical.ingest.evidence import (
+    Evidence,
+    Mask,
+    Picture,
+    collect,
+    extremes,
+    hull,
+    hull_corners,
+    letter_height,
+)
 from apical.ingest.facts import Region
+from apical.ingest.fan import Points, clip_to_window, fit_fan
+from apical.ingest.writing import find_writing
 
 Box = tuple[int, int, int, int]
 
-LIT = 10  # grey levels above the background that count as image
-MOVED = 12  # grey levels of change over the cine that count as motion
-LEAST_MOTION = 0.01  # share of the screen that moves in a cine
-STROKE_CONTRAST = 80  # grey levels by which strokes of letters stand out
-STROKE_DENSITY = 0.25  # share of strokes among the pixels of writing
+WORKING_ROWS = 300  # the outline is fitted on a picture of about this size
 SMALLEST_SIDE = 32  # pixels
 SMALLEST_SHARE = 0.08  # of the picture, or of the tagged region
-LONGEST_ASPECT = 2.6  # width : height or height : width; header bars and strips are longer
-LEAST_LIT = 0.3  # share of the hull that is lit; pages of text are sparser
+LARGEST_SHARE = 0.985  # of a picture without tags: a fan leaves black corners, a photograph does not
+LONGEST_ASPECT = 3.0  # width : height or height : width; header bars and strips are longer
+LEAST_LIT = 0.3  # share of the outline's inside that is image
+MOST_OUTSIDE = 0.4  # share of the screen around it that looks like image too; all of it in a photograph
+BRIGHT_SCREEN = 80  # grey level; on a lighter screen only the shape of a fan tells an image from a photograph
+LEAST_KEPT = 0.75  # share of the outline's inside that is not written on; a page of text has less
 LEAST_CONTRAST = 6.0  # standard deviation of the grey levels; filled bars are flatter
-MOST_UNTAGGED = 0.985  # a fan leaves black corners; a photograph does not
+LEAST_CONFIDENCE = 0.35
+LEAST_CONFIDENCE_OF_HULL = 0.5  # where no tag says that there is an image
 
 _TWO_D, _TISSUE, _COLOUR_FLOW = 1, 1, 2
 _NOT_IMAGE = frozenset(range(3, 0x13)) - {0xF}  # traces, ECG, pulse, bars; not integrated backscatter
+_NOT_FOUND = "no ultrasound sector found"
 
 
 @dataclass(frozen=True)
 class Sector:
-    """The sector of a clip.
+    """The image of a clip on its screen. Pixels, x right, y down, to a tenth.
 
     Attributes:
-        box: x0, y0, x1, y1 in pixels, x1 and y1 exclusive; it holds the whole mask, and its middle is
-            below the apex.
-        mask: (H, W) bool, True inside the sector.
+        kind: ``fan``, ``trapezoid``, ``linear``, or ``outline`` where no probe's shape fits.
+        outline: (N, 2) float64, corners.
+        holes: (M, 2) float64 each: what stands written on the image, or tags place over it.
+        size: rows and columns of the picture.
+        confidence: 0 to 1, the share of the outline with image inside and none outside, less the share
+            with image on both sides. What is in shadow counts for neither.
     """
 
-    box: Box
-    mask: NDArray[np.bool_]
+    kind: str
+    outline: Points
+    holes: tuple[Points, ...]
+    size: tuple[int, int]
+    confidence: float
+
+    @cached_property
+    def mask(self) -> Mask:
+        """(H, W) bool, True on the image."""
+        mask = self._filled.copy()
+        for corners in self.holes:
+            mask &= ~_fill(corners, self.size)
+        return mask
+
+    @cached_property
+    def box(self) -> Box:
+        """x0, y0, x1, y1 that hold the outline within the picture, x1 and y1 exclusive."""
+        ys, xs = np.flatnonzero(self._filled.any(axis=1)), np.flatnonzero(self._filled.any(axis=0))
+        return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+
+    @cached_property
+    def _filled(self) -> Mask:
+        return _fill(self.outline, self.size)
+
+    def to_json(self) -> str:
+        """As a line of text that `from_json` reads back."""
+        record = {
+            "kind": self.kind,
+            "size": self.size,
+            "confidence": round(self.confidence, 3),
+            "outline": np.round(self.outline, 1).tolist(),
+            "holes": [np.round(corners, 1).tolist() for corners in self.holes],
+        }
+        return json.dumps(record, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Sector:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ClipProblem: it is not that.
+        """
+        try:
+            record: dict[str, Any] = json.loads(text)
+            rows, columns = (int(side) for side in record["size"])
+            outline, *holes = (
+                np.array(corners, np.float64).reshape(-1, 2)
+                for corners in (record["outline"], *record["holes"])
+            )
+            if len(outline) < 3 or not all(np.isfinite(corners).all() for corners in (outline, *holes)):
+                raise ValueError
+            return cls(
+                str(record["kind"]), outline, tuple(holes), (rows, columns), float(record["confidence"])
+            )
+        except (ValueError, KeyError, TypeError):
+            raise ClipProblem("the catalogue's sector cannot be read; scan again") from None
 
 
 def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> Sector:
-    """Find the sector from region tags where they are sane, and from the pixels.
+    """Find the image from region tags where they are sane, and from the pixels.
 
     Args:
         frames: (F, H, W) uint8 grey frames spread over the clip; one is enough, several show motion.
@@ -65,34 +134,120 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
         ClipProblem: no sector can be told from the rest of the screen.
     """
     height, width = frames.shape[1:]
-    tagged, blank = _read_regions(regions, height, width)
-    allowed = np.zeros((height, width), bool)
-    x0, y0, x1, y1 = tagged or (0, 0, width, height)
-    allowed[y0:y1, x0:x1] = True
-    for bx0, by0, bx1, by1 in blank:
-        allowed[by0:by1, bx0:bx1] = False
+    tagged, blank = read_regions(regions, height, width)
+    box = tagged or (0, 0, width, height)
+    allowed, known = np.zeros((height, width), np.uint8), np.ones((height, width), np.uint8)
+    allowed[box[1] : box[3], box[0] : box[2]] = 1
+    for x0, y0, x1, y1 in blank:
+        known[y0:y1, x0:x1] = 0
+    peak, low = extremes(frames)
 
-    allowed &= ~_writing(frames)
+    factor = max(1, min(height, width) // WORKING_ROWS)
+    small = [_reduce(picture, factor) for picture in (peak, low, allowed, known)]
+    evidence = collect(small[0], small[1], small[2] > 0, small[3] > 0)
+    window = tuple((edge - (factor - 1) / 2) / factor for edge in (box[0], box[1], box[2] - 1, box[3] - 1))
+    area = (box[2] - box[0]) * (box[3] - box[1]) / factor**2
+    most = np.inf if tagged else LARGEST_SHARE * area
+    for kind, outline in _candidates(evidence, window):
+        bright_screen = evidence.background > BRIGHT_SCREEN and not evidence.cine and not tagged
+        if len(outline) < 3 or (bright_screen and kind in ("linear", "outline")):
+            continue
+        mask = _fill(outline, evidence.image.shape)
+        share = int((mask & evidence.known).sum())
+        confidence = _confidence(outline, evidence)
+        least = LEAST_CONFIDENCE_OF_HULL if kind == "outline" and not tagged else LEAST_CONFIDENCE
+        if confidence >= least and SMALLEST_SHARE * area <= share <= most and _plausible(mask, evidence):
+            corners = np.round(outline * factor + (factor - 1) / 2, 1)  # as it is written, see `to_json`
+            found = Sector(kind, corners, tuple(map(_corners, blank)), (height, width), confidence)
+            writing = _writing_in(found, peak, low, evidence.cine)
+            found = replace(found, holes=(*found.holes, *writing))
+            if found.mask.sum() >= LEAST_KEPT * _fill(corners, found.size).sum():
+                return found
+    raise ClipProblem(_NOT_FOUND)
 
-    brightest = frames.max(axis=0)
-    lit = (np.abs(brightest.astype(np.int16) - _background(brightest)) > LIT) & allowed
-    moved = (brightest - frames.min(axis=0) > MOVED) & allowed
-    cine = moved.sum() > LEAST_MOTION * moved.size
-    if cine:
-        lit &= _reach(moved)
-    area = (x1 - x0) * (y1 - y0)
-    most = 1.0 if tagged else MOST_UNTAGGED
-    blobs = _blobs(_thick(lit))
-    if cine and len(blobs) > 1:  # what is left are parts of one moving image
-        blobs.insert(0, np.any([blob for blob in blobs if blob.sum() > 0.02 * blobs[0].sum()], axis=0))
-    for blob in blobs:
-        mask = _hull(blob) & allowed
-        if SMALLEST_SHARE * area <= mask.sum() <= most * area and _plausible(mask, lit, brightest):
-            return Sector(_box(mask), mask)
-    raise ClipProblem("no ultrasound sector found")
+
+def _writing_in(sector: Sector, peak: Picture, low: Picture, cine: bool) -> list[Points]:
+    """The outlines of what stands written on the image."""
+    x0, y0, x1, y1 = sector.box
+    letter = letter_height(peak.shape)
+    writing = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=cine)
+    writing &= sector.mask[y0:y1, x0:x1]
+    contours, _ = cv2.findContours(writing.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    corners = [cv2.approxPolyDP(contour, 1.0, True).reshape(-1, 2) for contour in contours]
+    return [np.asarray(points + np.array([x0, y0]), np.float64) for points in corners]
 
 
-def _read_regions(regions: tuple[Region, ...], height: int, width: int) -> tuple[Box | None, list[Box]]:
+def _candidates(evidence: Evidence, window: tuple[float, ...]) -> Iterator[tuple[str, Points]]:
+    """Outlines to try, the likeliest first: fits to the whole and to each piece, then their hulls."""
+    pieces = list(evidence.pieces)
+    if evidence.cine and len(pieces) > 1:  # parts of one moving image
+        pieces.insert(0, np.any(pieces, axis=0))
+    for piece in pieces:
+        around = hull(piece)
+        down = _narrows(around)
+        shown = evidence.upside_down() if down else evidence
+        around = around[::-1] if down else around
+        image = shown.image if shown.cine else shown.image & around
+        fan = fit_fan(image, around, shown.known, shown.step)
+        if fan is not None:
+            outline = fan.polygon()
+            if down:
+                outline = outline * (1, -1) + (0, len(around) - 1)
+            yield fan.kind, clip_to_window(outline, window)
+    for piece in pieces:
+        yield "outline", clip_to_window(hull_corners(piece & evidence.image), window)
+
+
+def _narrows(mask: Mask) -> bool:
+    """Whether a shape is clearly wider in its upper half than in its lower: an image shown apex down."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    widths = mask[rows[0] : rows[-1] + 1].sum(axis=1)
+    half = len(widths) // 2
+    return bool(widths[:half].mean() > 1.3 * widths[half:].mean()) if half else False
+
+
+def _confidence(outline: Points, evidence: Evidence) -> float:
+    """See `Sector.confidence`; looked at 4 pixels inside and, for what compression leaks, 8 outside."""
+    density: NDArray[Any] = cv2.blur(evidence.image.astype(np.float32), (5, 5))
+    steps = np.roll(outline, -1, axis=0) - outline
+    lengths = np.hypot(*steps.T)
+    if lengths.sum() < 2 * SMALLEST_SIDE:
+        return 0.0
+    ends = np.cumsum(lengths)
+    along = np.arange(0.5, ends[-1], 1.0)
+    side = np.searchsorted(ends, along).clip(0, len(outline) - 1)
+    towards = steps[side] / np.maximum(lengths[side], 1e-9)[:, None]
+    points = np.roll(outline, -1, axis=0)[side] - (ends[side] - along)[:, None] * towards
+    (x, y), (next_x, next_y) = outline.T, np.roll(outline, -1, axis=0).T
+    clockwise = np.sign(np.sum(x * next_y - next_x * y))
+    outwards = clockwise * np.stack([towards[:, 1], -towards[:, 0]], axis=1)
+    within, beyond = (_look(density, points + offset * outwards) for offset in (-4, 8))
+    seen, crossed = (within > 0.15) & (beyond < 0.1), (within > 0.15) & (beyond > 0.3)
+    return float(np.clip(seen.mean() - crossed.mean(), 0, 1))
+
+
+def _look(density: NDArray[Any], points: Points) -> NDArray[Any]:
+    """Values at the nearest pixels; 0 beyond the picture."""
+    x, y = np.round(points).astype(int).T
+    rows, columns = density.shape
+    inside = (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+    return np.where(inside, density[y.clip(0, rows - 1), x.clip(0, columns - 1)], 0)
+
+
+def _plausible(mask: Mask, evidence: Evidence) -> bool:
+    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if ys.size < SMALLEST_SIDE or xs.size < SMALLEST_SIDE:
+        return False
+    aspect = xs.size / ys.size
+    return bool(
+        1 / LONGEST_ASPECT <= aspect <= LONGEST_ASPECT
+        and evidence.image[mask].mean() >= LEAST_LIT
+        and evidence.image[~mask].sum() <= MOST_OUTSIDE * (~mask).sum()
+        and evidence.peak[mask].std() >= LEAST_CONTRAST
+    )
+
+
+def read_regions(regions: tuple[Region, ...], height: int, width: int) -> tuple[Box | None, list[Box]]:
     """The 2-D region to search in (None without a sane one), and the boxes of traces and bars.
 
     Pixels are sometimes cropped or rescaled after the tags were written. Then a region leaves the
@@ -119,98 +274,19 @@ def _area(box: Box) -> int:
     return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
 
 
-def _background(picture: NDArray[np.uint8]) -> int:
-    """The grey level of the empty screen: the commonest level, if it is common at all; else black."""
-    counts = np.bincount(picture.ravel(), minlength=256)
-    level = int(counts.argmax())
-    return level if counts[level] > 0.05 * picture.size else 0
+def _reduce(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    if factor == 1:
+        return picture
+    size = (picture.shape[1] // factor, picture.shape[0] // factor)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _letter(picture: NDArray[Any]) -> int:
-    """A bit more than the height of a line of text on such a screen, in pixels."""
-    shorter: int = min(picture.shape[-2:])
-    return max(7, round(shorter / 28))
+def _fill(corners: Points, shape: tuple[int, ...]) -> Mask:
+    mask = np.zeros(shape, np.uint8)
+    cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 1, shift=4)
+    return mask.astype(bool)
 
 
-def _writing(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Where letters and numbers stand, light on dark or dark on light, with a margin. (H, W) bool.
-
-    Writing is many steep strokes, thinner than tissue, close together and in most of the frames. A
-    lone stroke may be a valve leaflet and stays. Bolder or greyer strokes stay on the fan, since looking
-    for them would take bright tissue along.
-    """
-    letter = _letter(frames)
-    stroke = max(5, round(min(frames.shape[1:]) / 100) | 1)
-    square = np.ones((stroke, stroke), np.uint8)
-    often = np.zeros(frames.shape[1:], np.uint16)
-    for frame in frames:
-        light = cv2.morphologyEx(frame, cv2.MORPH_TOPHAT, square)
-        dark = cv2.morphologyEx(frame, cv2.MORPH_BLACKHAT, square)
-        often += np.maximum(light, dark) > STROKE_CONTRAST
-    strokes = (2 * often >= len(frames)).astype(np.float32)
-    dense = (cv2.blur(strokes, (letter, letter)) > STROKE_DENSITY).astype(np.uint8)
-    grown = cv2.dilate(dense, np.ones((letter, letter), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(grown)
-    large = stats[:, cv2.CC_STAT_AREA] >= 4 * letter**2
-    large[0] = False
-    return np.asarray(large[labels], dtype=bool)
-
-
-def _reach(moved: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The surroundings of what moves: the hull of its larger blobs, and a margin."""
-    letter = _letter(moved)
-    thick = _thick(moved)
-    blobs = _blobs(thick)
-    if not blobs:
-        return np.ones_like(moved)
-    union = np.any([blob for blob in blobs if blob.sum() > 0.1 * blobs[0].sum()], axis=0)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * letter + 1, 2 * letter + 1))
-    return cv2.dilate(_hull(union).astype(np.uint8), disc).astype(bool)
-
-
-def _thick(lit: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Close the gaps between speckles, then drop what is thinner than a line of text."""
-    close, letter = max(3, round(min(lit.shape) / 100)), _letter(lit)
-    padded = np.pad(lit.astype(np.uint8), letter)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((close, close), np.uint8))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter))
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
-    return opened[letter:-letter, letter:-letter].astype(bool)
-
-
-def _blobs(thick: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """The largest blobs first; pieces nearer to each other than a line of text are one blob."""
-    letter = _letter(thick)
-    near = cv2.dilate(thick.astype(np.uint8), np.ones((letter, letter), np.uint8))
-    count, labels = cv2.connectedComponents(near)
-    areas = np.bincount(labels[thick], minlength=count)
-    order = [index for index in np.argsort(-areas, kind="stable") if index > 0 and areas[index]]
-    return [(labels == index) & thick for index in order[:4]]
-
-
-def _hull(blob: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    outlines, _ = cv2.findContours(blob.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.convexHull(np.concatenate(outlines))
-    return cv2.fillConvexPoly(np.zeros(blob.shape, np.uint8), hull, 1).astype(bool)
-
-
-def _box(mask: NDArray[np.bool_]) -> Box:
-    """The mask's bounding box, made symmetric about its top: a shadow at one side must not move it."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    x0, y0, x1, y1 = int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
-    top = np.flatnonzero(mask[y0 : y0 + max(1, round(0.03 * (y1 - y0)))].any(axis=0))
-    apex = (int(top[0]) + int(top[-1]) + 1) / 2
-    half = max(apex - x0, x1 - apex)
-    return max(0, round(apex - half)), y0, min(mask.shape[1], round(apex + half)), y1
-
-
-def _plausible(mask: NDArray[np.bool_], lit: NDArray[np.bool_], picture: NDArray[np.uint8]) -> bool:
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if ys.size < SMALLEST_SIDE or xs.size < SMALLEST_SIDE:
-        return False
-    aspect = xs.size / ys.size
-    return bool(
-        1 / LONGEST_ASPECT <= aspect <= LONGEST_ASPECT
-        and lit[mask].mean() >= LEAST_LIT
-        and picture[mask].std() >= LEAST_CONTRAST
-    )
+def _corners(box: Box) -> Points:
+    x0, y0, x1, y1 = box
+    return np.array([[x0, y0], [x1 - 1, y0], [x1 - 1, y1 - 1], [x0, y1 - 1]], np.float64)

@@ -1,125 +1,242 @@
-"""Open a video (AVI, MP4, MOV, GIF) or a still picture (PNG, JPEG); the interface of `DicomClip`."""
+"""Frames of a video (AVI, MP4, MOV, GIF, or the stream in a DICOM file), the chosen ones only.
+
+The packets are listed without decoding them. A chosen frame is reached from the key frame before it. Where
+packets have no times, or a frame does not come out as its packet promised (containers lie), the video is
+decoded from its start and the frames are counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
 
 import av
-import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.damage import Unreadable, decoding
-from apical.ingest.deidentify import clip_id_of_bytes, clip_id_of_file
-from apical.ingest.facts import MOST_FRAMES, Facts, check_size
+from apical.ingest.facts import MOST_FRAMES, MOST_PIXELS, Facts, check_size
+from apical.ingest.places import opened
+from apical.ingest.pseudonyms import clip_id_of_file
 
 # FFmpeg is told the container: left to guess, it follows play lists to other files and hosts.
-_CONTAINERS = {"avi": "avi", "mov": "mov", "gif": "gif"}
+CONTAINERS = {"avi": "avi", "mov": "mov", "gif": "gif"}
+Layout = Literal["gray", "rgb24"]
 
 
-def kind_of(head: bytes) -> str | None:
-    """Tell a file by its first 16 bytes: png, jpeg, gif, avi, mov (with MP4), or None."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "gif"
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "avi"
-    if head[4:8] in (b"ftyp", b"moov", b"wide"):
-        return "mov"
-    return None
+@dataclass(frozen=True)
+class _Packet:
+    """Where a frame is shown, and where decoding for it can begin."""
+
+    time: int
+    key: int  # time of the key frame
 
 
-class StillClip:
-    """A PNG or JPEG picture as a clip of one frame; `facts` as in `DicomClip`."""
+class VideoStream:
+    """The pictures of a video.
 
-    def __init__(self, path: Path, kind: str) -> None:
-        """Read the file; raises `ClipProblem` as `DicomClip` does."""
-        content = path.read_bytes()
-        with decoding("damaged picture"):
-            if kind == "png":
-                columns, rows = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    Args:
+        source: opens the file at its start.
+        container: FFmpeg's name of the format.
+
+    Attributes:
+        frames, rows, columns, frame_time_ms: of the video.
+
+    Raises:
+        ClipProblem: no picture of it can be decoded, or it is of impossible size.
+    """
+
+    def __init__(self, source: Callable[[], AbstractContextManager[BinaryIO]], container: str) -> None:
+        self._source, self._container = source, container
+        with decoding("damaged video"), self._open() as video:
+            stream = _stream(video)
+            check_size(1, stream.height, stream.width)
+            self.rows, self.columns = int(stream.height), int(stream.width)
+            rate = stream.average_rate
+            self.frame_time_ms = float(1000 / rate) if rate else None
+            self._packets = _packets(video, stream) if container != "gif" else None
+        if self._packets is not None and not self._is_true(self._packets):
+            self._packets = None
+        self.frames = self._count() if self._packets is None else len(self._packets)
+        check_size(self.frames, self.rows, self.columns)
+
+    def decode(self, numbers: Sequence[int], layout: Layout) -> NDArray[np.uint8]:
+        """Frames as (len(numbers), rows, columns) for ``gray``, or (..., 3) for ``rgb24``; uint8.
+
+        Raises:
+            ClipProblem: a frame cannot be decoded.
+        """
+        wanted = sorted(set(numbers))
+        with decoding("damaged video"):
+            if self._packets is None:
+                found = self._from_start(wanted, layout)
             else:
-                rows, columns = simplejpeg.decode_jpeg_header(content)[:2]
-        check_size(1, rows, columns)
-        self.facts = Facts(clip_id_of_bytes(content), frames=1, rows=rows, columns=columns)
-        self._content = np.frombuffer(content, np.uint8)
+                found = self._from_keys(self._packets, wanted, layout)
+        shape = (self.rows, self.columns)
+        if len(found) < len(wanted) or any(frame.shape[:2] != shape for frame in found.values()):
+            raise ClipProblem("damaged video")
+        return np.stack([found[number] for number in numbers])
 
-    def decode(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
-        return self._read(cv2.IMREAD_GRAYSCALE, len(numbers))
+    def _open(self) -> _Opened:
+        return _Opened(self._source, self._container)
 
-    def decode_colour(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
-        """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""
-        return np.ascontiguousarray(self._read(cv2.IMREAD_COLOR, len(numbers))[..., ::-1])
+    def _is_true(self, packets: list[_Packet]) -> bool:
+        """Whether the first and the last packet give their frames."""
+        try:
+            with decoding("damaged video"):
+                ends = sorted({0, len(packets) - 1})
+                return bool(packets) and len(self._from_keys(packets, ends, "gray")) == len(ends)
+        except Unreadable:
+            raise
+        except ClipProblem:
+            return False
 
-    def _read(self, how: int, count: int) -> NDArray[np.uint8]:
-        with decoding("damaged picture"):
-            picture = cv2.imdecode(self._content, how | cv2.IMREAD_IGNORE_ORIENTATION)
-        if picture is None or picture.shape[:2] != (self.facts.rows, self.facts.columns):
-            raise ClipProblem("damaged picture")
-        return np.stack([np.asarray(picture, np.uint8)] * count)
-
-
-class VideoClip:
-    """A video as a clip; `facts` as in `DicomClip`. Frames are counted by decoding: containers lie."""
-
-    def __init__(self, path: Path, kind: str) -> None:
-        """Read the file; raises `ClipProblem` as `DicomClip` does."""
-        self._path, self._container = path, _CONTAINERS[kind]
+    def _count(self) -> int:
+        """Frames that can be decoded; what comes before the damage counts."""
         frames = 0
         try:
             with decoding("damaged video"), self._open() as video:
-                if not video.streams.video or not video.streams.video[0].codec_context:
-                    raise ClipProblem("a video without pictures that can be decoded")
-                stream = video.streams.video[0]
-                check_size(1, stream.height, stream.width)
-                rows, columns, rate = stream.height, stream.width, stream.average_rate
-                for _ in video.decode(stream):
+                for _ in video.decode(_stream(video)):
                     frames += 1
                     if frames > MOST_FRAMES:
                         break
         except ClipProblem:
-            if not frames:  # else what could be decoded is the clip
+            if not frames:
                 raise
-        check_size(frames, rows, columns)
-        self.facts = Facts(
-            clip=clip_id_of_file(path),
-            frames=frames,
-            rows=rows,
-            columns=columns,
-            frame_time_ms=float(1000 / rate) if rate else None,
-        )
+        return frames
 
-    def _open(self) -> av.container.InputContainer:
+    def _from_start(self, wanted: list[int], layout: Layout) -> dict[int, NDArray[np.uint8]]:
+        found: dict[int, NDArray[np.uint8]] = {}
+        with self._open() as video:
+            for number, frame in enumerate(video.decode(_stream(video))):
+                if number in wanted:
+                    found[number] = _pixels(frame, layout)
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def _from_keys(
+        self, packets: list[_Packet], wanted: list[int], layout: Layout
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Decode from the key frame before each run of wanted frames that share it."""
+        found: dict[int, NDArray[np.uint8]] = {}
+        number_at = {packets[number].time: number for number in wanted}
+        with self._open() as video:
+            stream = _stream(video)
+            for key in sorted({packets[number].key for number in wanted}):
+                left = {time for time, number in number_at.items() if packets[number].key == key}
+                video.seek(key, stream=stream)
+                for frame in video.decode(stream):
+                    if frame.pts in left:
+                        left.remove(frame.pts)
+                        found[number_at[frame.pts]] = _pixels(frame, layout)
+                    if not left or (frame.pts or 0) > max(number_at):
+                        break
+        return found
+
+
+class _Opened:
+    """An opened video: the file and FFmpeg's view of it, both closed at the end."""
+
+    def __init__(self, source: Callable[[], AbstractContextManager[BinaryIO]], container: str) -> None:
+        self._file, self._container = source(), container
+
+    def __enter__(self) -> Any:
+        file = self._file.__enter__()
+        self._video = av.open(file, format=self._container, options={"protocol_whitelist": ""})
+        return self._video
+
+    def __exit__(self, *error: Any) -> None:
         try:
-            return av.open(str(self._path), format=self._container, options={"protocol_whitelist": "file"})
-        except (FileNotFoundError, PermissionError):  # since it was first opened; damage raises neither
-            raise Unreadable from None
+            self._video.close()
+        finally:
+            self._file.__exit__(*error)
+
+
+def _stream(video: Any) -> Any:
+    if not video.streams.video or not video.streams.video[0].codec_context:
+        raise ClipProblem("a video without pictures that can be decoded")
+    stream = video.streams.video[0]
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _packets(video: Any, stream: Any) -> list[_Packet] | None:
+    """The packets in the order of their frames; None where they have no times."""
+    found: list[_Packet] = []
+    key: int | None = None
+    for packet in _some(video.demux(stream)):
+        time = packet.pts
+        if time is None:
+            return None
+        if packet.is_keyframe:
+            key = packet.dts if packet.dts is not None else time
+        if key is None:
+            return None
+        found.append(_Packet(time, key))
+    found.sort(key=lambda packet: packet.time)
+    distinct = len({packet.time for packet in found}) == len(found)
+    return found if found and distinct else None
+
+
+def _some(packets: Iterator[Any]) -> Iterator[Any]:
+    """Packets that hold something, up to the most that a clip may have."""
+    for number, packet in enumerate(packet for packet in packets if packet.size):
+        if number > MOST_FRAMES:
+            raise ClipProblem("impossible number of rows, columns or frames")
+        yield packet
+
+
+def _pixels(frame: Any, layout: Layout) -> NDArray[np.uint8]:
+    return np.asarray(frame.to_ndarray(format=layout), np.uint8)
+
+
+class VideoClip:
+    """A video file as a clip; the interface of `DicomClip`."""
+
+    def __init__(self, place: str, kind: str) -> None:
+        """List its frames; raises `ClipProblem` as `DicomClip` does."""
+        self._stream = VideoStream(lambda: opened(place), CONTAINERS[kind])
+        with opened(place) as file:
+            clip = clip_id_of_file(file)
+        stream = self._stream
+        self.facts = Facts(
+            clip,
+            stream.frames,
+            stream.rows,
+            stream.columns,
+            syntax=kind.upper().replace("MOV", "MP4/MOV"),
+            frame_time_ms=stream.frame_time_ms,
+        )
 
     def decode(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
-        return self._read(numbers, "gray")
+        return self._stream.decode(numbers, "gray")
 
-    def decode_colour(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
+    def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""
-        return self._read(numbers, "rgb24")
+        return self._stream.decode(numbers, "rgb24")
 
-    def _read(self, numbers: Sequence[int], layout: str) -> NDArray[np.uint8]:
-        wanted = set(numbers)
-        found: dict[int, NDArray[np.uint8]] = {}
-        with decoding("damaged video"), self._open() as video:
-            for number, frame in enumerate(video.decode(video=0)):
-                if number in wanted:
-                    found[number] = frame.to_ndarray(format=layout).astype(np.uint8, copy=False)
-                if len(found) == len(wanted):
-                    break
-        shape = (self.facts.rows, self.facts.columns)
-        if len(found) < len(wanted) or any(frame.shape[:2] != shape for frame in found.values()):
-            raise ClipProblem("damaged video")
-        return np.stack([found[number] for number in numbers])
+
+def container_of(data: bytes, syntax: str) -> str | None:
+    """FFmpeg's name of the container of a DICOM video stream, by its first bytes; None if it is none known.
+
+    Args:
+        data: the stream.
+        syntax: the transfer syntax, which tells H.264 from HEVC where there is no container.
+    """
+    if data[4:8] == b"ftyp":
+        return "mov"
+    if data[:1] == b"\x47" and data[188:189] in (b"\x47", b""):
+        return "mpegts"
+    if data.startswith(b"\x00\x00\x01\xba"):
+        return "mpeg"
+    if data.startswith(b"\x00\x00\x01\xb3"):
+        return "mpegvideo"
+    if data.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
+        return "hevc" if syntax.rpartition(".")[2] in ("107", "108") else "h264"
+    return None

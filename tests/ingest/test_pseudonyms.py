@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apical.errors import CannotDo
-from apical.ingest.deidentify import Pseudonyms, clip_id_of_bytes, clip_id_of_file, clip_id_of_uid
+from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_bytes, clip_id_of_file, clip_id_of_uid
 
 ONE, OTHER = Pseudonyms(bytes(32)), Pseudonyms(bytes(31) + b"\x01")
 
@@ -49,4 +49,6 @@ def test_clip_ids(tmp_path: Path) -> None:
     assert clip_id_of_uid("1.2.3\0") == clip_id_of_uid("1.2.3") == hashlib.sha256(b"1.2.3").hexdigest()[:16]
     assert clip_id_of_bytes(b"x") == hashlib.sha256(b"x").hexdigest()[:16]
     (tmp_path / "a").write_bytes(b"x")
-    assert clip_id_of_file(tmp_path / "a") == clip_id_of_bytes(b"x")
+    with (tmp_path / "a").open("rb") as file:
+        file.read()
+        assert clip_id_of_file(file) == clip_id_of_bytes(b"x")

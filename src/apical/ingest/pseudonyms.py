@@ -8,6 +8,7 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from apical.errors import CannotDo
 from apical.files import cannot_write
@@ -65,6 +66,15 @@ class Pseudonyms:
         """Id of a file that cannot be read, from its place in the tree."""
         return self._of("file", key)
 
+    def machine(self, key: str) -> str:
+        """Name of a maker or model that is not known by name."""
+        return "unlisted-" + self._of("machine", key)[:8]
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells one salt from another, and nothing about it."""
+        return self._of("fingerprint", "")
+
     def _of(self, kind: str, key: str) -> str:
         text = f"{kind}\0{key}".encode(errors="surrogatepass")  # a path's bytes may be no UTF-8
         return hmac.new(self._salt, text, hashlib.sha256).hexdigest()[:16]
@@ -104,11 +114,10 @@ def clip_id_of_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def clip_id_of_file(path: Path) -> str:
-    """`clip_id_of_bytes` of a file's content, without holding it in memory.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+def clip_id_of_file(file: BinaryIO) -> str:
+    """`clip_id_of_bytes` of an opened file's content, without holding it in memory."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()[:16]

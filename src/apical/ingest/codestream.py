@@ -1,0 +1,83 @@
+"""What a compressed frame says of its own size, read before a decoder asks for the memory."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from apical.errors import ClipProblem
+
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOF0-15, and SOF55 of JPEG-LS
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_SIZ = 0xFF51
+
+
+@dataclass(frozen=True)
+class Codestream:
+    """Facts of one compressed frame.
+
+    Attributes:
+        rows, columns, samples, bits: of the decoded picture.
+        adobe: whether an Adobe marker tells how its colours were transformed.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    bits: int
+    adobe: bool = False
+
+
+def read_codestream(data: bytes) -> Codestream | None:
+    """The facts of a JPEG, JPEG-LS or JPEG 2000 codestream; None for anything else, or if it ends before."""
+    if data.startswith(b"\xff\xd8"):
+        return _jpeg(data)
+    at = data.find(b"\xff\x4f\xff\x51", 0, 1 << 16)  # a JP2 file has boxes before it
+    return _jpeg_2000(data, at + 2) if at >= 0 else None
+
+
+def check_codestream(data: bytes, rows: int, columns: int, samples: int) -> Codestream:
+    """The facts of a frame that has the size of the header.
+
+    Raises:
+        ClipProblem: it has another one, or is no codestream.
+    """
+    found = read_codestream(data)
+    if found is None:
+        raise ClipProblem("pixel data cannot be decoded")
+    if (found.rows, found.columns, found.samples) != (rows, columns, samples):
+        raise ClipProblem("pixel data does not have the size that the header says")
+    return found
+
+
+def _jpeg(data: bytes) -> Codestream | None:
+    position, adobe = 2, False
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            position += 1
+            continue
+        marker = data[position + 1]
+        if marker == 0xFF:
+            position += 1
+        elif marker in _BARE or marker == 0:
+            position += 2
+        elif marker in _JPEG_FRAMES:
+            if position + 10 > len(data):
+                return None
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", data, position + 4)
+            return Codestream(rows, columns, samples, bits, adobe)
+        elif marker == 0xDA:  # pixels before any frame header
+            return None
+        else:
+            adobe |= marker == 0xEE and data[position + 4 : position + 9] == b"Adobe"
+            position += 2 + struct.unpack_from(">H", data, position + 2)[0]
+    return None
+
+
+def _jpeg_2000(data: bytes, at: int) -> Codestream | None:
+    if at + 41 > len(data):
+        return None
+    x1, y1, x0, y0 = struct.unpack_from(">4I", data, at + 6)
+    (samples,) = struct.unpack_from(">H", data, at + 38)
+    bits = (data[at + 40] & 0x7F) + 1
+    return Codestream(y1 - y0, x1 - x0, samples, bits)

@@ -1,0 +1,164 @@
+"""Which pixels of a screen are image: lit or moving, in solid pieces, and no letters, traces or bars.
+
+Everything here works on two pictures of a clip: the brightest and the darkest that each pixel becomes. In a
+cine the image is what moves (speckle does, letters do not); in a still it is what stands out from the screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]
+
+BRIGHTEST = 48  # grey levels from the empty screen; what is brighter counts no more
+LIT = 7  # grey levels above the screen's own, from which a pixel is lit
+DARKER = 4  # grey levels below the screen's own, where only the image is
+MOVED = 5  # grey levels of change over the clip, above which a pixel moves
+LEAST_MOTION = 0.01  # share of the screen that moves in a cine
+STROKE = 50  # grey levels by which a stroke of a letter or trace stands out
+SOLID = 0.25  # share of the pixels of a cell that are image in a solid piece
+LEAST_PIECE = 0.03  # size of a piece, of the largest, that may belong to the same image
+COMMON = 0.05  # share of the screen that has its commonest level, for it to be a background
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the pixels of a clip tell about where its image is.
+
+    Attributes:
+        peak, low: (H, W) uint8, the brightest and the darkest of each pixel over the frames.
+        background: grey level of the empty screen.
+        image: (H, W) bool, single pixels that are image.
+        known: (H, W) bool, where it can be told; not where tags place a trace or bar over the image.
+        pieces: (H, W) bool each, the solid pieces of the image, grown by about a letter, the largest
+            first. Several may be parts of one image that shadows cut.
+        cine: whether `image` rests on motion.
+    """
+
+    peak: Picture
+    low: Picture
+    background: int
+    image: Mask
+    known: Mask
+    pieces: list[Mask]
+    cine: bool
+
+    def upside_down(self) -> Evidence:
+        """The same, mirrored top to bottom."""
+        pieces = [piece[::-1] for piece in self.pieces]
+        return Evidence(
+            peak=self.peak[::-1],
+            low=self.low[::-1],
+            background=self.background,
+            image=self.image[::-1],
+            known=self.known[::-1],
+            pieces=pieces,
+            cine=self.cine,
+        )
+
+    @cached_property
+    def step(self) -> NDArray[np.float32]:
+        """(H, W): by how much a pixel differs from the empty screen, in grey levels up to `BRIGHTEST`."""
+        difference = np.abs(self.peak.astype(np.int16) - self.background)
+        return np.minimum(difference, BRIGHTEST).astype(np.float32)
+
+
+def letter_height(shape: tuple[int, ...]) -> int:
+    """A bit more than the height of a line of text on a screen of this (H, W), in pixels."""
+    return max(7, round(min(shape) / 28))
+
+
+def extremes(frames: NDArray[np.uint8]) -> tuple[Picture, Picture]:
+    """The brightest and the darkest that each pixel becomes: (F, H, W) to two (H, W) uint8."""
+    peak, low = frames[0].copy(), frames[0].copy()
+    for frame in frames[1:]:
+        cv2.max(peak, frame, dst=peak)
+        cv2.min(low, frame, dst=low)
+    return peak, low
+
+
+def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence:
+    """Look where the image is.
+
+    Args:
+        peak, low: (H, W) uint8, of `extremes`.
+        allowed: (H, W) bool, where it can be at all.
+        known: (H, W) bool, where it can be told.
+    """
+    background = _background(peak)
+    usable = allowed & known & ~_strokes_on_dark(peak, background)
+    darker = (peak < background - DARKER) & allowed & known
+    lit = ((peak > background + LIT) & usable) | darker
+    moved = (cv2.subtract(peak, low) > MOVED) & usable
+    cine = bool(moved.mean() > LEAST_MOTION)
+    moved |= darker
+    pieces = _solid_pieces(moved if cine else lit)
+    image = lit
+    if cine and pieces:  # what is lit and does not move, away from what moves, is of the screen
+        image = moved | (lit & hull(np.any(pieces, axis=0)))
+    return Evidence(peak, low, background, image, known, pieces, cine)
+
+
+def hull(mask: Mask) -> Mask:
+    """The convex hull of a mask, (H, W) bool."""
+    filled = np.zeros(mask.shape, np.uint8)
+    corners = hull_corners(mask)
+    if len(corners):
+        cv2.fillConvexPoly(filled, corners.astype(np.int32), 1)
+    return filled.astype(bool)
+
+
+def hull_corners(mask: Mask) -> NDArray[np.float64]:
+    """The corners of the convex hull of a mask, (N, 2) x, y."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not outlines:
+        return np.zeros((0, 2))
+    return cv2.convexHull(np.concatenate(outlines)).reshape(-1, 2).astype(np.float64)
+
+
+def _background(picture: Picture) -> int:
+    """The grey level of the empty screen: the commonest level, if it is common at all; else black."""
+    counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
+    level = int(counts.argmax())
+    return level if counts[level] > COMMON * picture.size else 0
+
+
+def _strokes_on_dark(peak: Picture, background: int) -> Mask:
+    """Bright strokes with little around them: letters, ticks and traces beside the image."""
+    width = max(7, round(min(peak.shape) / 70) | 1)
+    strokes = cv2.morphologyEx(peak, cv2.MORPH_TOPHAT, np.ones((width, width), np.uint8)) > STROKE
+    strokes &= cv2.blur(peak, (3 * width, 3 * width)) < background + STROKE
+    return cv2.dilate(strokes.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+
+
+def _solid_pieces(image: Mask) -> list[Mask]:
+    """The pieces that are filled over more than the height of a letter, the largest first.
+
+    Found on a coarse grid; pieces nearer to each other than a letter are one.
+    """
+    rows, columns = image.shape
+    cell = max(2, round(min(image.shape) / 150))
+    size = (max(1, columns // cell), max(1, rows // cell))
+    share = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    letter = max(3, round(letter_height(image.shape) / cell))
+    filled = np.pad((share > SOLID).astype(np.uint8), letter)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter))
+    closed = cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    near = cv2.dilate(cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc), np.ones((letter, letter), np.uint8))
+    labels, stats = cv2.connectedComponentsWithStats(near)[1:3]
+    areas = stats[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # what is no piece
+    inner = labels[letter:-letter, letter:-letter]
+    return [
+        cv2.resize(
+            (inner == index).astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST
+        ).astype(bool)
+        for index in np.argsort(-areas, kind="stable")[:6]
+        if areas[index] > LEAST_PIECE * areas.max()
+    ]

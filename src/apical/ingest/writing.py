@@ -1,0 +1,73 @@
+"""Letters and numbers that stand on the image itself.
+
+A line of writing goes from dark to light and back many times within the width of two letters; tissue does
+so seldom, and a membrane once. In a cine, writing also stays as it is while the tissue under it moves, so it
+is looked for in the darkest that each pixel becomes. In a still, letters that are hardly brighter than the
+tissue cannot be told from it and may stay.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from apical.ingest.evidence import Mask, Picture
+
+# Grey levels by which a stroke stands out, and by which it may change in a cine; strokes crossed by a row of
+# two letters. Chosen on other phantoms than those that docs/benchmarks.md reports.
+BOLD_CONTRAST, BOLD_CHANGE = 40, 12
+THIN_CONTRAST, THIN_CHANGE = 70, 30
+STROKES = 1.5
+STILL_CONTRAST, STILL_STROKES = 80, 2.0
+QUIET = 0.9  # share of a box that does not change, for dark letters on a light ground
+
+
+def find_writing(peak: Picture, low: Picture, letter: int, *, cine: bool) -> Mask:
+    """Where lines of writing stand, with a margin of half a letter.
+
+    Args:
+        peak, low: (H, W) uint8, the brightest and the darkest of each pixel over the frames.
+        letter: `letter_height` of the screen, of which these pictures may be a part.
+        cine: whether the frames differ; if not, `peak` alone is looked at.
+
+    Returns:
+        (H, W) bool.
+    """
+    bold = max(7, round(0.7 * letter) | 1)
+    if cine:
+        strokes, least = _lasting_strokes(peak, low, letter, bold), STROKES
+    else:
+        hows = (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
+        strokes, least = [_stands_out(peak, bold, how) > STILL_CONTRAST for how in hows], STILL_STROKES
+    rows = max(3, letter // 2)
+    written = np.zeros(peak.shape, np.uint8)
+    for light_or_dark in strokes:
+        begins = light_or_dark.astype(np.uint8)
+        begins[:, 1:] &= ~light_or_dark[:, :-1]
+        crossed = cv2.boxFilter(begins, cv2.CV_16U, (2 * letter, rows), normalize=False)
+        written |= crossed >= least * rows
+    if not written.any():
+        return written.astype(bool)
+    grown = cv2.dilate(written, np.ones((letter | 1, letter | 1), np.uint8))
+    labels, stats = cv2.connectedComponentsWithStats(grown)[1:3]
+    large = stats[:, cv2.CC_STAT_AREA] >= 2 * letter**2
+    large[0] = False
+    return np.asarray(large[labels], dtype=bool)
+
+
+def _lasting_strokes(peak: Picture, low: Picture, letter: int, bold: int) -> list[Mask]:
+    """Strokes that are there in every frame: light, and dark on a ground that does not change either."""
+    thin = max(5, round(0.28 * letter) | 1)
+    change = cv2.subtract(peak, low)
+    still = change <= BOLD_CHANGE
+    light = (_stands_out(low, bold) > BOLD_CONTRAST) & still
+    light |= (_stands_out(low, thin) > THIN_CONTRAST) & (change <= THIN_CHANGE)
+    quiet = cv2.blur(255 * still.astype(np.uint8), (letter, letter)) > 255 * QUIET
+    if not quiet.any():
+        return [light]
+    return [light, (_stands_out(peak, bold, cv2.MORPH_BLACKHAT) > BOLD_CONTRAST) & quiet]
+
+
+def _stands_out(picture: Picture, width: int, how: int = cv2.MORPH_TOPHAT) -> Picture:
+    """By how much something stands out that is narrower than `width` along its row."""
+    return np.asarray(cv2.morphologyEx(picture, how, np.ones((1, width), np.uint8)), np.uint8)
