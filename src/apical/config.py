@@ -46,6 +46,27 @@ class ScanSettings(Settings):
     memory_mb: int = Field(4096, ge=512, description="most memory that a process may ask for")
 
 
+class DeidentifySettings(Settings):
+    """What stays in clean copies of DICOM files, and how they are written."""
+
+    dates: Literal["remove", "shift", "keep"] = Field(
+        "remove", description="removed, moved back by weeks that are a patient's own, or kept"
+    )
+    keep_uids: bool = Field(False, description="UIDs stay, instead of being replaced")
+    keep_patient: bool = Field(False, description="sex, age, size and weight stay")
+    syntax: Literal["jpeg-ls", "rle", "uncompressed"] = Field("jpeg-ls", description="all are without loss")
+    least_confidence: float = Field(
+        0.5, ge=0, le=1, description="of the sector; a clip with less is not written"
+    )
+    workers: int = Field(0, ge=0, description="processes; 0 = one per core")
+    seconds_per_file: float = Field(600, gt=0)
+    memory_mb: int = Field(4096, ge=512)
+
+    def options(self) -> dict[str, Any]:
+        """What stays beyond the basic profile, see `apical.ingest.profile.CleanOptions`."""
+        return {"dates": self.dates, "keep_uids": self.keep_uids, "keep_patient": self.keep_patient}
+
+
 class FrameSettings(Settings):
     """How clips become square grey frames. Stored in a bundle: prediction uses the same."""
 

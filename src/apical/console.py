@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,9 +35,17 @@ class Console:
         self.verbose = verbose
         self._errors = RichConsole(stderr=True, highlight=False, soft_wrap=True)
 
-    def problems(self, lines: list[str], summary: str) -> None:
-        """Something did not work, but the rest did: a summary, and the lines when verbose or few."""
+    def problems(self, lines: list[str], summary: str, counts: Mapping[str, int] | None = None) -> None:
+        """Something did not work, but the rest did: a summary, and the lines when verbose or few.
+
+        Args:
+            lines: one for each thing.
+            summary: of them all.
+            counts: how many there are of each kind, listed below the summary.
+        """
         self._errors.print(summary, markup=False)
+        for kind, count in (counts or {}).items():
+            self._errors.print(f"  {count:6}  {kind}", markup=False)
         if self.verbose or len(lines) <= 5:
             for line in lines:
                 self._errors.print(f"  {line}", markup=False)

@@ -12,11 +12,13 @@ from apical.cli.options import (
     DONE,
     DONE_WITH_PROBLEMS,
     Catalogue,
+    Column,
     Json,
     Quiet,
     ShowLabels,
     Verbose,
     Views,
+    columns_of,
     vocabulary_of,
 )
 from apical.console import Console
@@ -30,7 +32,10 @@ labels_app = typer.Typer(
 @labels_app.command("import")
 def import_labels(
     catalogue: Catalogue,
-    table: Annotated[Path, typer.Argument(help="CSV with file, clip or SOPInstanceUID, and view.")],
+    table: Annotated[
+        Path, typer.Argument(help="CSV, Excel or JSON with file, clip or SOPInstanceUID, and view.")
+    ],
+    column: Column = [],  # noqa: B006
     root: Annotated[
         Path | None, typer.Option(help="Folder that 'file' starts from; the table's own.")
     ] = None,
@@ -49,14 +54,19 @@ def import_labels(
     Example: apical labels import catalogue.parquet phantom/truth.csv
     """
     from apical.catalogue import read_catalogue, write_catalogue
-    from apical.ingest.pseudonyms import Pseudonyms
     from apical.ingest.labels import import_labels as take
+    from apical.ingest.pseudonyms import Pseudonyms
 
     console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
     key = salt or catalogue.with_name("salt.key")
     pseudonyms = Pseudonyms.load_or_create(key) if key.exists() else None
     labelled, report = take(
-        read_catalogue(catalogue), table, vocabulary_of(views), root=root, pseudonyms=pseudonyms
+        read_catalogue(catalogue),
+        table,
+        vocabulary_of(views),
+        root=root,
+        pseudonyms=pseudonyms,
+        columns=columns_of(table, column, catalogue),
     )
     write_catalogue(labelled, out or catalogue)
     facts = {"matched": report.matched, "labelled": report.labelled, "problems": report.problems}
@@ -131,11 +141,11 @@ def limit(
 @labels_app.command("export")
 def export_labels(
     catalogue: Catalogue,
-    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .xlsx or .json.")],
     quiet: Quiet = False,
     json_output: Json = False,
 ) -> int:
-    """Write the labels as a CSV that 'labels import' reads back.
+    """Write the labels as a table that 'labels import' reads back.
 
     Example: apical labels export catalogue.parquet --out labels.csv
     """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from apical.errors import WrongCall
 from apical.views import Vocabulary, standard_vocabulary
 
 DONE, DONE_WITH_PROBLEMS, WRONG_CALL, COULD_NOT = range(4)
@@ -26,6 +28,59 @@ Catalogue = Annotated[Path, typer.Argument(help="Catalogue (Parquet, or CSV with
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")]
 
 
+Column = Annotated[
+    list[str],
+    typer.Option(help="FIELD=NAME: which column of the table tells a field; remembered. May be repeated."),
+]
+
+
 def vocabulary_of(views: Path | None) -> Vocabulary:
     """The user's vocabulary, or the standard one."""
     return Vocabulary.from_yaml(views) if views else standard_vocabulary()
+
+
+def columns_of(labels: Path, said: list[str], catalogue: Path) -> dict[str, str]:
+    """Our names of the columns of a table of labels: as said now, as said before, or as asked for now.
+
+    What is said or answered is kept beside the catalogue, for the next table with the same columns. Only a
+    person at a terminal is asked.
+
+    Raises:
+        WrongCall: what is said is no FIELD=NAME, or nobody can be asked.
+        CannotDo: the table cannot be read.
+    """
+    from apical.ingest.tables import UnknownColumns, read_table, recall_columns, remember_columns
+
+    memory = catalogue.with_name("columns.json")
+    columns: dict[str, str] = {}
+    for item in said:
+        field, equals, name = item.partition("=")
+        if not equals:
+            raise WrongCall(f"'{item}' names no column", "write FIELD=NAME, for example view=Label")
+        columns[field.strip()] = name.strip()
+    try:
+        header = read_table(labels, columns).header
+        known = recall_columns(memory, header) | columns
+    except UnknownColumns as unknown:
+        header = unknown.header
+        known = recall_columns(memory, header) | columns
+        missing = [field for field in unknown.missing if field not in known]
+        if missing and not sys.stdin.isatty():
+            raise
+        known |= {field: _ask(field, header) for field in missing}
+    if known:
+        remember_columns(memory, header, known)
+    return known
+
+
+def _ask(field: str, header: tuple[str, ...]) -> str:
+    """Ask which column tells a field."""
+    from apical.ingest.tables import FIELDS
+
+    typer.echo(f"Which column tells {FIELDS[field]}?", err=True)
+    for number, name in enumerate(header, start=1):
+        typer.echo(f"  {number}  {name}", err=True)
+    while True:
+        answer = typer.prompt("Number", err=True)
+        if answer.isdigit() and 1 <= int(answer) <= len(header):
+            return header[int(answer) - 1]

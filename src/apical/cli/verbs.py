@@ -6,10 +6,11 @@ Exit codes: 0 done · 1 done with problems listed · 2 wrong call · 3 could not
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from apical.cli.ingest import datasets, deidentify, frames, inspect, scan
 from apical.cli.labels import labels_app
 from apical.cli.options import (
     COULD_NOT,
@@ -20,18 +21,14 @@ from apical.cli.options import (
     Json,
     Quiet,
     Seed,
-    ShowLabels,
-    Verbose,
     Views,
     Workers,
     vocabulary_of,
 )
 from apical.config import (
-    FrameSettings,
     JudgeSettings,
     PhantomSettings,
     PretrainSettings,
-    ScanSettings,
     TrainSettings,
     read_settings,
 )
@@ -47,6 +44,8 @@ app = typer.Typer(
     "Research software, not a medical device.",
 )
 app.add_typer(labels_app, name="labels")
+for verb in (scan, inspect, deidentify, frames, datasets):
+    app.command()(verb)
 
 
 @app.command()
@@ -90,101 +89,6 @@ def phantom(
         facts, [f"{summary.files} clips of {summary.patients} synthetic patients; labels in truth.csv"]
     )
     return DONE
-
-
-@app.command()
-def scan(
-    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files, videos or images.")],
-    out: Annotated[Path, typer.Option(help="Catalogue to write.")] = Path("catalogue.parquet"),
-    labels: Annotated[Path | None, typer.Option(help="CSV of labels (file, view, patient …).")] = None,
-    salt: Annotated[
-        Path | None, typer.Option(help="Key of the pseudonyms; made beside --out if absent.")
-    ] = None,
-    views: Views = None,
-    show_paths: Annotated[
-        bool, typer.Option(help="Name files in messages; paths may identify patients.")
-    ] = False,
-    show_labels: ShowLabels = False,
-    workers: Workers = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json_output: Json = False,
-) -> int:
-    """Build the catalogue: one row a clip, with the reason where a file cannot be used.
-
-    Example: apical scan exports --out catalogue.parquet
-    """
-    from apical.catalogue import usable
-    from apical.ingest.scan import scan as scan_folder
-
-    console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
-    with console.progress("Scanning") as progress:
-        table, report = scan_folder(
-            folder,
-            out,
-            read_settings(ScanSettings, workers=workers),
-            labels=labels,
-            vocabulary=vocabulary_of(views),
-            salt=salt,
-            progress=progress,
-        )
-    sound, broken = usable(table), table.filter(table["problem"].is_not_null())
-    facts: dict[str, Any] = {
-        "clips": sound.height,
-        "patients": sound["patient"].n_unique(),
-        "modes": dict(sound["mode"].drop_nulls().value_counts().sort("mode").iter_rows()),
-        "labelled": table["view"].count(),
-        "problems": dict(broken["problem"].value_counts().sort("problem").iter_rows()),
-        "labels": report.lines() if report else [],
-    }
-    modes = ", ".join(f"{count} {mode}" for mode, count in facts["modes"].items())
-    console.result(
-        facts,
-        [f"{sound.height} clips of {facts['patients']} patients ({modes}) → {out.name}", *facts["labels"]],
-    )
-    if broken.height:
-        name = "path" if show_paths else "clip"
-        lines = [f"{row[name]}: {row['problem']}" for row in broken.iter_rows(named=True)]
-        hint = (
-            "" if show_paths else "; --show-paths names them, and so does the column 'path' of the catalogue"
-        )
-        reasons = ", ".join(f"{count} {problem}" for problem, count in facts["problems"].items())
-        console.problems(lines, f"{broken.height} files cannot be used ({reasons}){hint}")
-    if report and report.problems:
-        console.problems(report.problem_lines(show_labels), "some labels could not be used")
-    return DONE_WITH_PROBLEMS if broken.height or (report and report.problems) else DONE
-
-
-@app.command()
-def frames(
-    catalogue: Catalogue,
-    out: Annotated[Path, typer.Option(help="Frame store to make.")] = Path("frames"),
-    size: Annotated[int | None, typer.Option(min=16, help="Side of a stored frame in pixels.")] = None,
-    frames_per_clip: Annotated[
-        int | None, typer.Option(min=1, help="Frames taken evenly from a cine.")
-    ] = None,
-    config: Config = None,
-    workers: Workers = None,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-    json_output: Json = False,
-) -> int:
-    """Decode, mask and crop the clips of a catalogue into a frame store. Goes on where it was stopped.
-
-    Example: apical frames catalogue.parquet --out frames
-    """
-    from apical.ingest.frames import build_frames
-
-    console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
-    settings = read_settings(FrameSettings, config, size=size, frames_per_clip=frames_per_clip)
-    with console.progress("Decoding") as progress:
-        store = build_frames(catalogue, out, settings, workers=workers or 0, progress=progress)
-    facts = {"frames": len(store.frames), "clips": store.index["clip"].n_unique(), "problems": store.problems}
-    console.result(facts, [f"{facts['frames']} frames of {facts['clips']} clips → {out.name}"])
-    if store.problems:
-        lines = [f"{clip}: {problem}" for clip, problem in store.problems.items()]
-        console.problems(lines, f"{len(lines)} clips cannot be used")
-    return DONE_WITH_PROBLEMS if store.problems else DONE
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,12 @@ class Clip(Protocol):
 
     def decode(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
+
+    def frames(self, numbers: Sequence[int], *, half: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `decode` one after another, (rows, columns) uint8 each.
+
+        With `half` they may come at half the size, rounded up, where that takes less time.
+        """
 
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""

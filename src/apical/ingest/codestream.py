@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from apical.errors import ClipProblem
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOF0-15, and SOF55 of JPEG-LS
+_COSINES = frozenset({0xC0, 0xC1, 0xC2})
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _SIZ = 0xFF51
 
@@ -18,14 +19,14 @@ class Codestream:
 
     Attributes:
         rows, columns, samples, bits: of the decoded picture.
-        adobe: whether an Adobe marker tells how its colours were transformed.
+        colours: ``Gray``, ``YCbCr`` or ``RGB``, as libjpeg takes a JPEG that works by cosines; else None.
     """
 
     rows: int
     columns: int
     samples: int
     bits: int
-    adobe: bool = False
+    colours: str | None = None
 
 
 def read_codestream(data: bytes) -> Codestream | None:
@@ -51,7 +52,7 @@ def check_codestream(data: bytes, rows: int, columns: int, samples: int) -> Code
 
 
 def _jpeg(data: bytes) -> Codestream | None:
-    position, adobe = 2, False
+    position, jfif, transform = 2, False, None
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             position += 1
@@ -65,13 +66,28 @@ def _jpeg(data: bytes) -> Codestream | None:
             if position + 10 > len(data):
                 return None
             bits, rows, columns, samples = struct.unpack_from(">BHHB", data, position + 4)
-            return Codestream(rows, columns, samples, bits, adobe)
+            ids = data[position + 10 : position + 10 + 3 * samples : 3]
+            colours = _colours(ids, jfif, transform) if marker in _COSINES else None
+            return Codestream(rows, columns, samples, bits, colours)
         elif marker == 0xDA:  # pixels before any frame header
             return None
         else:
-            adobe |= marker == 0xEE and data[position + 4 : position + 9] == b"Adobe"
+            jfif |= marker == 0xE0 and data[position + 4 : position + 8] == b"JFIF"
+            if marker == 0xEE and data[position + 4 : position + 9] == b"Adobe":
+                transform = data[position + 15] if position + 15 < len(data) else None
             position += 2 + struct.unpack_from(">H", data, position + 2)[0]
     return None
+
+
+def _colours(ids: bytes, jfif: bool, transform: int | None) -> str | None:
+    """The colour model that libjpeg assumes (jdapimin.c, default_decompress_parms)."""
+    if len(ids) != 3:
+        return "Gray" if len(ids) == 1 else None
+    if jfif:
+        return "YCbCr"
+    if transform is not None:
+        return "RGB" if transform == 0 else "YCbCr"
+    return "RGB" if ids == b"RGB" else "YCbCr"
 
 
 def _jpeg_2000(data: bytes, at: int) -> Codestream | None:

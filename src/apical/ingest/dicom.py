@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pydicom
@@ -88,7 +88,7 @@ class DicomClip:
         Raises:
             ClipProblem: a frame cannot be decoded.
         """
-        return self._stack(numbers, "grey")
+        return self._stack(self.frames(numbers), grey=True)
 
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """Decode frames to RGB, (len(numbers), rows, columns, 3) uint8; else as `decode`.
@@ -98,9 +98,21 @@ class DicomClip:
             exact: as pydicom converts them; otherwise JPEG colours may differ by 2 levels, at a tenth
                 of the time.
         """
-        return self._stack(numbers, "rgb" if exact else "quick rgb")
+        return self._stack(self._decoded(numbers, "rgb" if exact else "quick rgb"), grey=False)
 
-    def samples(self) -> Iterator[NDArray[np.generic]]:
+    def frames(self, numbers: Sequence[int], *, half: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `decode` one after another, (rows, columns) uint8 each, never two in memory.
+
+        With `half` those of a JPEG come at half the size, rounded up, which takes a sixth less time.
+        """
+        yield from self._decoded(numbers, "half grey" if half else "grey")
+
+    @property
+    def is_video(self) -> bool:
+        """Whether its frames are those of a video stream."""
+        return self._video is not None
+
+    def samples(self) -> Iterator[NDArray[Any]]:
         """All frames as they are stored, one after another; see `FrameDecoder.samples`.
 
         Raises:
@@ -113,15 +125,24 @@ class DicomClip:
                 with decoding("pixel data cannot be decoded"), quiet_pydicom():
                     yield self.pixels.samples(self._frames.read(file, number))
 
-    def _stack(self, numbers: Sequence[int], colour: Colour) -> NDArray[np.uint8]:
+    def _decoded(self, numbers: Sequence[int], colour: Colour) -> Iterator[NDArray[np.uint8]]:
         if self._video is not None:
-            return self._video.decode(numbers, "gray" if colour == "grey" else "rgb24")
-        shape = (self.facts.rows, self.facts.columns) + ((3,) if colour != "grey" else ())
-        with self._file() as file, quiet_pydicom(), decoding("pixel data cannot be decoded"):
-            frames = [self.pixels.decode(self._frames.read(file, number), colour) for number in numbers]
-        if any(frame.shape != shape for frame in frames):
-            raise ClipProblem("pixel data does not have the size that the header says")
-        return np.stack(frames)
+            yield from self._video.decode(numbers, "rgb24" if "rgb" in colour else "gray")
+            return
+        rows, columns = self.facts.rows, self.facts.columns
+        sizes = {(rows, columns), ((rows + 1) // 2, (columns + 1) // 2) if colour == "half grey" else ()}
+        with self._file() as file:
+            for number in numbers:
+                with quiet_pydicom(), decoding("pixel data cannot be decoded"):
+                    frame = self.pixels.decode(self._frames.read(file, number), colour)
+                if frame.shape[:2] not in sizes:
+                    raise ClipProblem("pixel data does not have the size that the header says")
+                yield frame
+
+    def _stack(self, frames: Iterator[NDArray[np.uint8]], *, grey: bool) -> NDArray[np.uint8]:
+        found = list(frames)
+        shape = (self.facts.rows, self.facts.columns) if grey else (self.facts.rows, self.facts.columns, 3)
+        return np.stack(found) if found else np.zeros((0, *shape), np.uint8)
 
     @contextmanager
     def _file(self) -> Iterator[BinaryIO]:

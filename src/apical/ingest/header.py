@@ -33,6 +33,10 @@ _STAGES = (
     ("rest", re.compile(r"rest|base|\bpre\b", re.IGNORECASE)),
 )
 _TISSUE_DOPPLER = re.compile(r"\b(tdi|tvi|dti|tsi|tissue\s*(doppler|velocity))\b", re.IGNORECASE)
+_REGION = (
+    "RegionSpatialFormat", "RegionDataType",
+    "RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1",
+)  # fmt: skip
 _DESCRIPTIONS = ("SeriesDescription", "ProtocolName", "StageName", "ImageComments")
 
 
@@ -210,12 +214,11 @@ def _frame_time(dataset: Dataset) -> float | None:
 
 
 def _regions(dataset: Dataset) -> tuple[Region, ...]:
-    corners = (f"RegionLocation{corner}" for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1"))
-    names = ("RegionSpatialFormat", "RegionDataType", *corners)
     found = []
     for item in dataset.get("SequenceOfUltrasoundRegions") or ():
-        if all(name in item and item[name].value is not None for name in names):
-            form, kind, x0, y0, x1, y1 = (int(item[name].value) for name in names)
+        values = [item.get(name) for name in _REGION]
+        if None not in values:
+            form, kind, x0, y0, x1, y1 = (int(value) for value in values)
             found.append(Region(form, kind, x0, y0, x1, y1, _region_pixel(item)))
     return tuple(found)
 

@@ -7,6 +7,7 @@ known here gets a pseudonym, which still tells one machine from another.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _MAKERS = (
     ("GE", r"\bg\.?\s?e\.?\b|vingmed|gems"),
@@ -63,11 +64,13 @@ _FAMILIES = (
 )
 
 
+@lru_cache
 def known_maker(text: str) -> str | None:
     """The maker that a text names, under one name; None for any other text."""
     return next((name for name, pattern in _MAKERS if re.search(pattern, text, re.IGNORECASE)), None)
 
 
+@lru_cache
 def known_model(text: str) -> str | None:
     """The machine that a text names and nothing more, under one spelling; None for any other text."""
     plain = text.strip()

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from apical.errors import ClipProblem
-from apical.ingest.codestream import check_codestream
+from apical.ingest.codestream import check_codestream, read_codestream
 
 JPEG = frozenset("1.2.840.10008.1.2.4." + end for end in ("50", "51", "57", "70"))
 HTJ2K = frozenset("1.2.840.10008.1.2.4." + end for end in ("201", "202", "203"))
@@ -48,7 +48,7 @@ _ONE_SAMPLE = _MONOCHROME | {"PALETTE COLOR"}
 _KNOWN = _LUMA_FIRST | _ONE_SAMPLE | {"RGB", "YBR_ICT", "YBR_RCT"}
 _GREY_TRANSFORMS = ("RescaleSlope", "ModalityLUTSequence", "WindowWidth", "VOILUTSequence")
 
-Colour = Literal["grey", "rgb", "quick rgb"]
+Colour = Literal["grey", "half grey", "rgb", "quick rgb"]
 Picture = NDArray[np.uint8]
 
 
@@ -133,20 +133,22 @@ class FrameDecoder:
     def decode(self, data: bytes, colour: Colour) -> Picture:
         """One frame, (rows, columns) uint8 for ``grey``, else (rows, columns, 3) uint8 RGB.
 
-        Grey is the luma where it is stored, else ITU-R BT.601 luma of the colours. RGB is what pydicom
+        Grey is the luma where it is stored, else ITU-R BT.601 luma of the colours. ``half grey`` is that
+        at half the size, rounded up, where a JPEG gives it for less, else ``grey``. RGB is what pydicom
         makes of it; ``quick rgb`` may differ from that by 2 levels, for looking and not for keeping.
 
         Raises:
             ClipProblem: the frame is not what the header says.
         """
         form = self.form
+        grey = colour in ("grey", "half grey")
         if form.syntax in JPEG and (colour != "rgb" or not form.luma_first):
-            quick = self._quick_jpeg(data, grey=colour == "grey")
+            quick = self._quick_jpeg(data, grey=grey, half=colour == "half grey")
             if quick is not None:
-                return self._to_8_bits(quick, grey=colour == "grey")
-        luma = colour == "grey" and form.luma_first
+                return self._to_8_bits(quick, grey=grey)
+        luma = grey and form.luma_first
         pixels = self.samples(data) if luma else self._reference(data, raw=False)
-        return self._to_8_bits(pixels[..., 0] if luma else pixels, grey=colour == "grey")
+        return self._to_8_bits(pixels[..., 0] if luma else pixels, grey=grey)
 
     def samples(self, data: bytes) -> NDArray[Any]:
         """One frame as it is stored: (rows, columns) or (rows, columns, 3), the type its bits ask for.
@@ -214,7 +216,7 @@ class FrameDecoder:
             raise ClipProblem("JPEG of this kind needs python-gdcm: pip install 'apical[gdcm]'")
         return "gdcm"
 
-    def _quick_jpeg(self, data: bytes, *, grey: bool) -> Picture | None:
+    def _quick_jpeg(self, data: bytes, *, grey: bool, half: bool = False) -> Picture | None:
         """One frame by libjpeg alone; None where that may not be what was stored.
 
         The JPEG's own size and colours must be those of the header. Where libjpeg only warns,
@@ -223,11 +225,17 @@ class FrameDecoder:
         form = self.form
         expected = "YCbCr" if form.luma_first else "RGB" if form.photometric == "RGB" else "Gray"
         one = expected == "Gray" or (grey and expected == "YCbCr")
+        found = read_codestream(data)
+        if found is None or (found.rows, found.columns, form.allocated) != (form.rows, form.columns, 8):
+            return None
         try:
-            rows, columns, colours, _ = simplejpeg.decode_jpeg_header(data)
-            if (rows, columns, colours) != (form.rows, form.columns, expected) or form.allocated != 8:
+            colours = found.colours or simplejpeg.decode_jpeg_header(data)[2]  # which is slow
+            if colours != expected or found.bits != 8:
                 return None
-            pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if one else "RGB")
+            least = {"min_height": (form.rows + 1) // 2, "min_width": (form.columns + 1) // 2}
+            if not half or not one or found.colours is None:
+                least = {}
+            pixels = simplejpeg.decode_jpeg(data, colorspace="GRAY" if one else "RGB", **least)
         except ValueError:
             return None
         return np.asarray(pixels[..., 0] if one else pixels, np.uint8)
@@ -247,6 +255,12 @@ class FrameDecoder:
         if not grey and picture.ndim == 2:
             return np.repeat(picture[..., None], 3, axis=2)
         return picture
+
+    @cached_property
+    def darkest(self) -> int:
+        """The stored value whose colour of the palette is the darkest."""
+        used = self._palette[: 1 << self.form.stored]
+        return int(used.astype(int).sum(axis=1).argmin())
 
     @cached_property
     def _palette(self) -> Picture:

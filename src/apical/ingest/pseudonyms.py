@@ -7,6 +7,7 @@ import hmac
 import os
 import secrets
 import tempfile
+import uuid
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,6 +70,15 @@ class Pseudonyms:
     def machine(self, key: str) -> str:
         """Name of a maker or model that is not known by name."""
         return "unlisted-" + self._of("machine", key)[:8]
+
+    def uid(self, key: str) -> str:
+        """A UID that stands for another: 2.25 and a random-looking UUID (PS3.5 B.2)."""
+        digest = hmac.new(self._salt, f"uid\0{key}".encode(), hashlib.sha256).digest()
+        return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
+
+    def weeks(self, key: str) -> int:
+        """By how many whole weeks the dates of a patient are moved back: one to ten years."""
+        return 52 + int(self._of("weeks", key), 16) % (9 * 52)
 
     @property
     def fingerprint(self) -> str:

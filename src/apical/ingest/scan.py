@@ -20,6 +20,7 @@ from apical.ingest.datasets.apply import apply_dataset
 from apical.ingest.journal import Journal, Listed
 from apical.ingest.label_report import LabelReport
 from apical.ingest.labels import import_labels
+from apical.ingest.mapping import map_patients
 from apical.ingest.parallel import ordered_map
 from apical.ingest.places import archive_of, as_place, is_remote, opened, stamp
 from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_file
@@ -48,6 +49,7 @@ def scan(
     dataset: str | None = None,
     vocabulary: Vocabulary | None = None,
     salt: Path | None = None,
+    mapping: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pl.DataFrame, LabelReport | None]:
     """Build the catalogue of a folder, an archive, a DICOMDIR, or a store behind a URL.
@@ -76,6 +78,7 @@ def scan(
             says of patients, views and splits is taken.
         vocabulary: of labels; the standard views by default.
         salt: key of the pseudonyms, made if absent; ``salt.key`` beside `out` by default.
+        mapping: a CSV to write, from original patients and studies to pseudonyms; only for who may know both.
         progress: called with files done and in all.
 
     Returns:
@@ -109,6 +112,8 @@ def scan(
         table = carry_over(table, old, alone, root)
     table = conform(table)
     write_catalogue(table, out)
+    if mapping is not None:
+        map_patients(table, mapping, worker_count(settings.workers))
     views = vocabulary or standard_vocabulary()
     if dataset is not None:
         table, report, _ = apply_dataset(table, dataset, root, views, pseudonyms)

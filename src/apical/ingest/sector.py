@@ -76,18 +76,25 @@ class Sector:
         """(H, W) bool, True on the image."""
         mask = self._filled.copy()
         for corners in self.holes:
-            mask &= ~_fill(corners, self.size)
-        return mask
+            _paint(mask, corners, 0)
+        return mask.view(bool)
 
     @cached_property
     def box(self) -> Box:
         """x0, y0, x1, y1 that hold the outline within the picture, x1 and y1 exclusive."""
-        ys, xs = np.flatnonzero(self._filled.any(axis=1)), np.flatnonzero(self._filled.any(axis=0))
-        return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+        x, y, width, height = cv2.boundingRect(self._filled)
+        return x, y, x + width, y + height
 
     @cached_property
-    def _filled(self) -> Mask:
-        return _fill(self.outline, self.size)
+    def _filled(self) -> NDArray[np.uint8]:
+        return _fill(self.outline, self.size).view(np.uint8)
+
+    @cached_property
+    def halved(self) -> Sector:
+        """The same on a picture of half the size, rounded up."""
+        size = ((self.size[0] + 1) // 2, (self.size[1] + 1) // 2)
+        outline, *holes = ((corners - 0.5) / 2 for corners in (self.outline, *self.holes))
+        return replace(self, outline=outline, holes=tuple(holes), size=size)
 
     def to_json(self) -> str:
         """As a line of text that `from_json` reads back."""
@@ -283,8 +290,12 @@ def _reduce(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 def _fill(corners: Points, shape: tuple[int, ...]) -> Mask:
     mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], 1, shift=4)
-    return mask.astype(bool)
+    _paint(mask, corners, 1)
+    return mask.view(bool)
+
+
+def _paint(mask: NDArray[np.uint8], corners: Points, value: int) -> None:
+    cv2.fillPoly(mask, [np.round(corners * 16).astype(np.int32)], (value,), shift=4)
 
 
 def _corners(box: Box) -> Points:

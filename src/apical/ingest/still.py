@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -37,6 +37,10 @@ class StillClip:
     def decode(self, numbers: Sequence[int]) -> NDArray[np.uint8]:
         """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
         return self._read(cv2.IMREAD_GRAYSCALE, len(numbers))
+
+    def frames(self, numbers: Sequence[int], *, half: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `decode` one after another, (rows, columns) uint8 each."""
+        yield from self.decode(numbers)
 
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""

@@ -217,6 +217,10 @@ class VideoClip:
         """Grey frames, (len(numbers), rows, columns) uint8; raises `ClipProblem`."""
         return self._stream.decode(numbers, "gray")
 
+    def frames(self, numbers: Sequence[int], *, half: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `decode` one after another, (rows, columns) uint8 each."""
+        yield from self.decode(numbers)
+
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""
         return self._stream.decode(numbers, "rgb24")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -79,6 +79,10 @@ class VolumeClip:
             return frames
         luma = frames.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
         return np.rint(luma).astype(np.uint8)
+
+    def frames(self, numbers: Sequence[int], *, half: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """The frames of `decode` one after another, (rows, columns) uint8 each."""
+        yield from self.decode(numbers)
 
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8."""

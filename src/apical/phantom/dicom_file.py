@@ -1,7 +1,7 @@
 """Clips as ordinary DICOM files, byte for byte the same for the same content."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,14 @@ from pydicom.uid import (
 
 from apical.files import write_atomically
 from apical.phantom.machine import Machine
-from apical.phantom.screen import Pixels, Screen
+from apical.phantom.screen import Pixels, Region, Screen, sector_region
+from apical.phantom.shot import IN_COLOUR, VOLUME, ModeClip
 
 # pydicom's own root: these files are synthetic, and never leave a test bench under another's root.
 UID_ROOT = "1.2.826.0.1.3680043.8.498."
 JPEG_QUALITY = 88
 
-_CENTIMETRES = 3  # unit code of Physical Units X/Y Direction, PS3.3 C.8.5.5.1.15
-_TISSUE = 1  # Region Data Type
-_TWO_DIMENSIONAL = 1  # Region Spatial Format
+_OF_AN_IMAGE = (1, 2, 3)  # Region Spatial Format of sectors and strips
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +46,33 @@ class Header:
 
 def write_dicom(path: Path, frames: Pixels, header: Header, machine: Machine, screen: Screen) -> None:
     """Write RGB `frames` (uint8 [frames, rows, columns, 3]) as one ultrasound instance, atomically."""
-    dataset = _dataset(frames, header, machine, screen)
+    _write(path, _dataset(frames, header, machine, (sector_region(screen),)))
+
+
+def write_mode(path: Path, clip: ModeClip, header: Header, machine: Machine) -> None:
+    """Write a clip of another mode as one ultrasound instance, atomically.
+
+    Only machines that write correct regions tell the mode. Machines whose files are gray write RGB where
+    colours tell something.
+    """
+    bits = clip.image_type_bits
+    if machine.encoding == "gray" and bits & (IN_COLOUR | VOLUME):
+        machine = replace(machine, encoding="rgb")
+    dataset = _dataset(clip.frames, header, machine, clip.regions)
+    if machine.region_tags == "right":
+        if bits:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", "", f"{bits:04X}"]
+        dataset.UltrasoundColorDataPresent = int(bool(bits & IN_COLOUR))
+    _write(path, dataset)
+
+
+def _write(path: Path, dataset: FileDataset) -> None:
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     write_atomically(path, buffer.getvalue())
 
 
-def _dataset(frames: Pixels, header: Header, machine: Machine, screen: Screen) -> FileDataset:
+def _dataset(frames: Pixels, header: Header, machine: Machine, regions: tuple[Region, ...]) -> FileDataset:
     still = len(frames) == 1
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
@@ -85,9 +104,9 @@ def _dataset(frames: Pixels, header: Header, machine: Machine, screen: Screen) -
         dataset.FrameTime = f"{header.frame_time_ms:.3f}"
         dataset.FrameIncrementPointer = 0x00181063  # Frame Time
         dataset.CineRate = round(1000 / header.frame_time_ms)
-    regions = _regions(machine, screen)
-    if regions:
-        dataset.SequenceOfUltrasoundRegions = Sequence(regions)
+    written = _as_written(machine, regions, *frames.shape[1:3])
+    if written:
+        dataset.SequenceOfUltrasoundRegions = Sequence([_region(region) for region in written])
     dataset.StudyInstanceUID = _uid(header.study_key, "study")
     dataset.SeriesInstanceUID = _uid(header.study_key, "series")
     dataset.StudyID = "1"
@@ -129,28 +148,29 @@ def _add_pixels(dataset: Dataset, frames: Pixels, machine: Machine) -> None:
     dataset.PixelData = encapsulate(encoded, has_bot=True)
 
 
-def _regions(machine: Machine, screen: Screen) -> list[Dataset]:
-    x0, y0, x1, y1 = screen.region()
+def _as_written(machine: Machine, regions: tuple[Region, ...], rows: int, columns: int) -> tuple[Region, ...]:
+    """The regions with the errors that `machine` makes in the first one, if that is of an image."""
     if machine.region_tags == "absent":
-        return []
+        return ()
+    if not regions or regions[0].spatial_format not in _OF_AN_IMAGE:
+        return regions
     if machine.region_tags == "too-wide":  # the last column is given as the number of columns
-        return [_region(0, y0, screen.columns, y1, screen)]
-    sector = _region(x0, y0, x1, y1, screen)
+        return (replace(regions[0], x0=0, x1=columns), *regions[1:])
     if machine.region_tags == "full-screen-first":
-        return [_region(0, 0, screen.columns - 1, screen.rows - 1, screen), sector]
-    return [sector]
+        return (replace(regions[0], x0=0, y0=0, x1=columns - 1, y1=rows - 1), *regions)
+    return regions
 
 
-def _region(x0: int, y0: int, x1: int, y1: int, screen: Screen) -> Dataset:
-    region = Dataset()
-    region.RegionSpatialFormat = _TWO_DIMENSIONAL
-    region.RegionDataType = _TISSUE
-    region.RegionFlags = 0
-    region.RegionLocationMinX0, region.RegionLocationMinY0 = x0, y0
-    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = x1, y1
-    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = _CENTIMETRES
-    region.PhysicalDeltaX = region.PhysicalDeltaY = screen.mm_per_pixel / 10
-    return region
+def _region(region: Region) -> Dataset:
+    item = Dataset()
+    item.RegionSpatialFormat = region.spatial_format
+    item.RegionDataType = region.data_type
+    item.RegionFlags = 0
+    item.RegionLocationMinX0, item.RegionLocationMinY0 = region.x0, region.y0
+    item.RegionLocationMaxX1, item.RegionLocationMaxY1 = region.x1, region.y1
+    item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = region.units
+    item.PhysicalDeltaX, item.PhysicalDeltaY = region.deltas
+    return item
 
 
 def _uid(*entropy: str) -> UID:

@@ -5,7 +5,7 @@ azimuths as in `anatomy`. Every shape holds one value a frame, so that a whole c
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -72,7 +72,7 @@ class Tube:
     """A tapered capsule from `start` to `end` (float64 [frames, 3], mm).
 
     `lining` says what surrounds its blood, `wall` mm thick; BLOOD has no wall, PAPILLARY is solid.
-    The atria give way to a `firm` tube.
+    The atria give way to a `firm` tube. Blood flows from start to end, in a `vein` the other way.
     """
 
     start: Floats
@@ -82,6 +82,7 @@ class Tube:
     wall: float
     lining: Tissue
     firm: bool = False
+    vein: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +269,7 @@ def _veins(patient: Patient, la_centre: Floats, ra_centre: Floats) -> list[Tube]
     cavo_atrial = ra_centre + body(0, 6, -16)
     hepatic_confluence = ra_centre + body(-4, 17, -48)
     ivc_below = ra_centre + body(-6, 20, -150)
-    return [
+    veins = [
         *_chain([la_centre, la_centre + body(38, 22, 10)], [5.5, 5.0], wall=1.3),
         *_chain([la_centre, la_centre + body(-35, 22, 12)], [5.0, 5.0], wall=1.3),
         *_chain([cavo_atrial, hepatic_confluence, ivc_below], [ivc, ivc, ivc * 0.95], wall=1.4),
@@ -281,6 +282,7 @@ def _veins(patient: Patient, la_centre: Floats, ra_centre: Floats) -> list[Tube]
         ),  # portal vein
         *_chain([ra_centre + body(0, 4, 14), ra_centre + body(-3, -2, 85)], [8.0, 7.0], wall=1.2),  # SVC
     ]
+    return [replace(tube, vein=True) for tube in veins]
 
 
 def _papillary_muscles(patient: Patient, lv_radius: Floats, base: Floats, apex: Floats) -> list[Tube]:

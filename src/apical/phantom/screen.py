@@ -35,8 +35,8 @@ class Screen:
     def polygon(self) -> Floats:
         """Outline of the sector, float64 [corners, 2] (x, y)."""
         angles = np.linspace(-self.half_angle, self.half_angle, 25)
-        face = self._to_pixels(np.full_like(angles, self.near_mm), angles)
-        far = self._to_pixels(np.full_like(angles, self.depth_mm), angles)
+        face = self.to_pixels(np.full_like(angles, self.near_mm), angles)
+        far = self.to_pixels(np.full_like(angles, self.depth_mm), angles)
         return np.concatenate([face, far[::-1]])
 
     def region(self) -> tuple[int, int, int, int]:
@@ -58,10 +58,31 @@ class Screen:
         )
         return sample, beam, inside
 
-    def _to_pixels(self, ranges: Floats, angles: Floats) -> Floats:
+    def to_pixels(self, ranges: Floats, angles: Floats) -> Floats:
+        """Where points at `ranges` (mm) and `angles` (radians; float64 [points]) are, [points, 2] (x, y)."""
         x = self.apex_x + ranges * np.sin(angles) / self.mm_per_pixel
         y = self.apex_y + ranges * np.cos(angles) / self.mm_per_pixel
         return np.stack([x, y], axis=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the screen as tags tell of it: PS3.3 C.8.5.5.1; pixels, the last ones included."""
+
+    spatial_format: int  # 1 two-dimensional, 2 M-mode, 3 spectral, 4 waveform, 5 graphics
+    data_type: int  # 1 tissue, 2 colour flow, 3 PW, 4 CW, 10 ECG, 13 gray bar, 14 colour bar
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    units: tuple[int, int] = (0, 0)  # across and down: 0 none, 3 cm, 4 s, 7 cm/s
+    deltas: tuple[float, float] = (1.0, 1.0)  # units a pixel
+
+
+def sector_region(screen: Screen) -> Region:
+    """The sector as a region of tissue."""
+    centimetres = screen.mm_per_pixel / 10
+    return Region(1, 1, *screen.region(), units=(3, 3), deltas=(centimetres, centimetres))
 
 
 def lay_out(machine: Machine, rows: int, depth_mm: float) -> Screen:
@@ -116,13 +137,24 @@ def draw_frame(machine: Machine, screen: Screen, inside: NDArray[np.bool_], text
 
 
 def draw_ecg(
-    canvas: Pixels, machine: Machine, seconds: float, heart_rate: float, phase_at_zero: float
+    canvas: Pixels,
+    machine: Machine,
+    seconds: float,
+    heart_rate: float,
+    phase_at_zero: float,
+    *,
+    sweep_seconds: float = SWEEP_SECONDS,
+    across: tuple[int, int] | None = None,
 ) -> None:
-    """Draw the electrocardiogram of one frame, `seconds` into the clip, below the sector (in place)."""
+    """Draw the electrocardiogram of one frame, `seconds` into the clip, below the sector (in place).
+
+    It takes `sweep_seconds` from side to side; `across` is its first column and the one past its last, the
+    whole screen if not given.
+    """
     rows, columns = canvas.shape[:2]
-    x = np.arange(columns)
-    now = (seconds / SWEEP_SECONDS) % 1 * columns
-    age = np.where(x <= now, (now - x), (now - x + columns)) / columns * SWEEP_SECONDS
+    first, past = across or (0, columns)
+    columns = past - first
+    age, wiped = sweep(columns, seconds, sweep_seconds)
     phase = (phase_at_zero + (seconds - age) * heart_rate / 60) % 1
     voltage = (
         np.exp(-(((phase - 0.02) / 0.012) ** 2))  # R
@@ -131,13 +163,28 @@ def draw_ecg(
         + 0.13 * np.exp(-(((phase - 0.87) / 0.03) ** 2))  # P
     )
     top, height = ECG_TOP * rows, (0.985 - ECG_TOP) * rows
-    y = (top + height * (0.8 - 0.75 * voltage)).round().astype(np.int32)
-    newest = x > now
-    gap = (x - now > 0) & (x - now < columns * 0.03)
-    for part in (~newest, newest & ~gap):
-        points = np.stack([x[part], y[part]], axis=-1)
+    x, y = np.arange(columns), (top + height * (0.8 - 0.75 * voltage)).round().astype(np.int32)
+    newest = x <= (seconds / sweep_seconds) % 1 * columns
+    for part in (newest, ~newest & ~wiped):
+        points = np.stack([first + x[part], y[part]], axis=-1)
         if len(points) > 1:
             cv2.polylines(canvas, [points], False, machine.ecg_colour, 1)
+
+
+def sweep(columns: int, seconds: float, sweep_seconds: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """How old each column of a strip is that is written over from left to right again and again.
+
+    Returns the ages at `seconds` (float64 [columns], seconds) and which columns are wiped (bool [columns]).
+    """
+    x = np.arange(columns)
+    now = (seconds / sweep_seconds) % 1 * columns
+    age = np.where(x <= now, (now - x), (now - x + columns)) / columns * sweep_seconds
+    return age, (x - now > 0) & (x - now < columns * 0.03)
+
+
+def ecg_region(rows: int, x0: int, x1: int) -> Region:
+    """The electrocardiogram between two columns as a region."""
+    return Region(4, 10, x0, math.floor(ECG_TOP * rows), x1, rows - 1, units=(4, 0))
 
 
 def ecg_strip(screen: Screen) -> tuple[int, int]:

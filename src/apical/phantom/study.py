@@ -19,11 +19,14 @@ from apical.config import PhantomSettings, worker_count
 from apical.errors import CannotDo
 from apical.files import cannot_write, write_atomically
 from apical.ingest.parallel import ordered_map
-from apical.phantom.anatomy import sample_patient
-from apical.phantom.clip import acquire
-from apical.phantom.dicom_file import Header, write_dicom
+from apical.phantom.anatomy import Patient, sample_patient
+from apical.phantom.clip import Clip, acquire
+from apical.phantom.dicom_file import Header, write_dicom, write_mode
 from apical.phantom.heart import Tissue
-from apical.phantom.machine import MACHINES, machine
+from apical.phantom.machine import MACHINES, Machine, machine
+from apical.phantom.modes import MODES, SHOWS_ONE_VIEW, USUAL_VIEWS, draw_mode
+from apical.phantom.planes import VIEWS
+from apical.phantom.shot import ModeClip
 
 TRUTH_FILE = "truth.csv"
 STILL_SHARE = 0.06  # of the clips; they have one frame
@@ -57,25 +60,46 @@ class PhantomSummary:
 
     files: int
     patients: int
-    clips_by_view: dict[str, int]
+    clips_by_view: dict[str, int]  # of those that show one
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class TrueClip:
-    """One row of the truth table."""
+    """One row of the truth table; what a mode does not show is empty."""
 
     file: str  # relative to the folder of the table, with forward slashes
     patient: str
     view: str
     contrast_agent: bool
-    plane_error_deg: float
-    plane_error_mm: float
-    phase_first_frame: float
+    plane_error_deg: float | None
+    plane_error_mm: float | None
+    phase_first_frame: float | None
     heart_rate: float
     disease: str
     machine: int
     sector: str  # outline in pixels, "x,y;x,y;..."
+    mode: str  # "2d" or one of MODES
+
+
+@dataclass(frozen=True, slots=True)
+class _Exam:
+    """What all clips of an exam have in common."""
+
+    seed: int
+    index: int  # of the patient
+    patient: Patient
+    scanner: Machine
+    day: date
+    settings: PhantomSettings
+
+    @property
+    def patient_id(self) -> str:
+        return f"PHANTOM-{self.index:04d}"
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.patient_id) / "1"
 
 
 def write_phantom(
@@ -105,7 +129,7 @@ def write_phantom(
     return PhantomSummary(
         files=len(truth),
         patients=settings.patients,
-        clips_by_view=dict(Counter(clip.view for clip in truth)),
+        clips_by_view=dict(Counter(clip.view for clip in truth if clip.view)),
         seconds=time.perf_counter() - started,
     )
 
@@ -116,7 +140,7 @@ def _exams(out: Path, settings: PhantomSettings) -> Iterator[list[TrueClip]]:
     yield from ordered_map(write, range(settings.patients), worker_count(settings.workers), _crashed)
 
 
-def _crashed(index: int) -> list[TrueClip]:
+def _crashed(index: int, problem: str) -> list[TrueClip]:
     raise CannotDo("a worker process ended while it wrote an exam", "try again with fewer workers")
 
 
@@ -135,50 +159,98 @@ def _exam(out: Path, settings: PhantomSettings, index: int) -> Iterator[TrueClip
     rng = np.random.default_rng([seed, index])
     patient = sample_patient(rng, settings.difficulty, len(Tissue))
     scanner = machine(int(rng.integers(MACHINES)))
-    patient_id = f"PHANTOM-{index:04d}"
     day = date(2019, 1, 1) + timedelta(days=int(rng.integers(2000)))
-    folder = Path(patient_id) / "1"
-    (out / folder).mkdir(parents=True, exist_ok=True)
-    for number, view in enumerate(_views_taken(rng), start=1):
-        clip_rng = np.random.default_rng([seed, index, number])
-        still = clip_rng.random() < STILL_SHARE
-        heart_rate = round(patient.heart_rate * float(clip_rng.uniform(0.95, 1.05)))
-        clip = acquire(
-            patient,
-            view,
-            scanner,
-            texts=_screen_texts(index, day, heart_rate, scanner.model, clip_rng),
-            heart_rate=heart_rate,
-            frames=1 if still else settings.frames,
-            rows=settings.image_rows,
-            difficulty=settings.difficulty,
-            rng=clip_rng,
-        )
-        file = folder / f"IM{number:04d}.dcm"
-        header = Header(
-            patient_id=patient_id,
-            patient_name=f"Phantom^Nr{index}",
-            study_key=f"{seed}/{index}",
-            study_date=day.strftime("%Y%m%d"),
-            acquisition_time=_clock(number * SECONDS_BETWEEN_CLIPS),
-            instance_number=number,
-            heart_rate=heart_rate,
-            frame_time_ms=clip.frame_time_ms,
-        )
-        write_dicom(out / file, clip.frames, header, scanner, clip.screen)
-        yield TrueClip(
-            file=file.as_posix(),
-            patient=patient_id,
-            view=view,
-            contrast_agent=False,
-            plane_error_deg=round(clip.error.degrees, 2),
-            plane_error_mm=round(clip.error.mm, 2),
-            phase_first_frame=round(clip.phase_first_frame, 4),
-            heart_rate=heart_rate,
-            disease=patient.disease,
-            machine=scanner.number,
-            sector=";".join(f"{x:.1f},{y:.1f}" for x, y in clip.screen.polygon()),
-        )
+    exam = _Exam(seed, index, patient, scanner, day, settings)
+    (out / exam.folder).mkdir(parents=True, exist_ok=True)
+    views = _views_taken(rng)
+    for number, view in enumerate(views, start=1):
+        yield _plain_clip(out, exam, number, view)
+    for number in range(len(views) + 1, len(views) + 1 + settings.other_modes):
+        yield _clip_of_other_mode(out, exam, number)
+
+
+def _plain_clip(out: Path, exam: _Exam, number: int, view: str) -> TrueClip:
+    rng, settings = np.random.default_rng([exam.seed, exam.index, number]), exam.settings
+    still = rng.random() < STILL_SHARE
+    heart_rate = _heart_rate(exam, rng)
+    clip = acquire(
+        exam.patient,
+        view,
+        exam.scanner,
+        texts=_screen_texts(exam.index, exam.day, heart_rate, exam.scanner.model, rng),
+        heart_rate=heart_rate,
+        frames=1 if still else settings.frames,
+        rows=settings.image_rows,
+        difficulty=settings.difficulty,
+        rng=rng,
+    )
+    header = _header(exam, number, heart_rate, clip)
+    write_dicom(out / _file(exam, number), clip.frames, header, exam.scanner, clip.screen)
+    return _truth(exam, number, heart_rate, "2d", view, clip)
+
+
+def _clip_of_other_mode(out: Path, exam: _Exam, number: int) -> TrueClip:
+    rng, settings = np.random.default_rng([exam.seed, exam.index, number]), exam.settings
+    mode = str(rng.choice(list(MODES)))
+    view = str(rng.choice(USUAL_VIEWS.get(mode, VIEWS)))
+    heart_rate = _heart_rate(exam, rng)
+    clip = draw_mode(
+        mode,
+        exam.patient,
+        view,
+        exam.scanner,
+        texts=_screen_texts(exam.index, exam.day, heart_rate, exam.scanner.model, rng),
+        heart_rate=heart_rate,
+        frames=settings.frames,
+        rows=settings.image_rows,
+        difficulty=settings.difficulty,
+        rng=rng,
+    )
+    header = _header(exam, number, heart_rate, clip)
+    write_mode(out / _file(exam, number), clip, header, exam.scanner)
+    shown = view if mode in SHOWS_ONE_VIEW else ""
+    return _truth(exam, number, heart_rate, mode, shown, clip)
+
+
+def _heart_rate(exam: _Exam, rng: np.random.Generator) -> int:
+    return round(exam.patient.heart_rate * float(rng.uniform(0.95, 1.05)))
+
+
+def _file(exam: _Exam, number: int) -> Path:
+    return exam.folder / f"IM{number:04d}.dcm"
+
+
+def _header(exam: _Exam, number: int, heart_rate: int, clip: Clip | ModeClip) -> Header:
+    return Header(
+        patient_id=exam.patient_id,
+        patient_name=f"Phantom^Nr{exam.index}",
+        study_key=f"{exam.seed}/{exam.index}",
+        study_date=exam.day.strftime("%Y%m%d"),
+        acquisition_time=_clock(number * SECONDS_BETWEEN_CLIPS),
+        instance_number=number,
+        heart_rate=heart_rate,
+        frame_time_ms=clip.frame_time_ms,
+    )
+
+
+def _truth(
+    exam: _Exam, number: int, heart_rate: int, mode: str, view: str, clip: Clip | ModeClip
+) -> TrueClip:
+    error, phase, screen = clip.error, clip.phase_first_frame, clip.screen
+    return TrueClip(
+        file=_file(exam, number).as_posix(),
+        patient=exam.patient_id,
+        view=view,
+        contrast_agent=False,
+        plane_error_deg=round(error.degrees, 2) if error else None,
+        plane_error_mm=round(error.mm, 2) if error else None,
+        phase_first_frame=None if phase is None else round(phase, 4),
+        heart_rate=heart_rate,
+        disease=exam.patient.disease,
+        machine=exam.scanner.number,
+        sector=";".join(f"{x:.1f},{y:.1f}" for x, y in screen.polygon()) if screen else "",
+        mode=mode,
+    )
 
 
 def _views_taken(rng: np.random.Generator) -> list[str]:

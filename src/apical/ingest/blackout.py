@@ -1,0 +1,162 @@
+"""Set everything but the ultrasound image to black, in every frame, and compress without loss."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterator
+from typing import Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
+
+from apical.errors import ClipProblem
+from apical.ingest.dicom import DicomClip
+from apical.ingest.evidence import Mask
+
+Syntax = Literal["jpeg-ls", "rle", "uncompressed"]
+SYNTAXES: dict[str, UID] = {
+    "jpeg-ls": JPEGLSLossless,
+    "rle": RLELossless,
+    "uncompressed": ExplicitVRLittleEndian,
+}
+
+
+class _Coloured(Exception):
+    """A frame has colours within the mask."""
+
+
+def black_out(clip: DicomClip, mask: Mask, header: Dataset, syntax: Syntax) -> BinaryIO:
+    """Write the pixels of a clean copy, and say in its header how they are written.
+
+    Within the mask the colours are exactly those that pydicom makes of the original. Pictures of three
+    samples that are all grey there are written with one, as many cines are grey and only their screens
+    coloured.
+
+    Args:
+        clip: the clip.
+        mask: (rows, columns) bool, True where pixels stay.
+        header: gets the elements of the Image Pixel module.
+        syntax: how the frames are written.
+
+    Returns:
+        an opened temporary file with the value of Pixel Data, encapsulated if compressed, at its start.
+
+    Raises:
+        ClipProblem: a frame cannot be decoded or written.
+    """
+    if not clip.is_video and clip.pixels.form.samples == 1:
+        return _written(clip.samples(), mask, _as_stored(clip, header), header, syntax)
+    try:
+        return _written(_grey(clip, mask), mask, _of_8_bits("MONOCHROME2", header), header, syntax)
+    except _Coloured:
+        return _written(_coloured(clip), mask, _of_8_bits("RGB", header), header, syntax)
+    finally:
+        _describe_frames(clip, header)
+
+
+def _written(
+    frames: Iterator[NDArray[Any]], mask: Mask, black: int, header: Dataset, syntax: Syntax
+) -> BinaryIO:
+    out = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+    uid = SYNTAXES[syntax]
+    if uid.is_encapsulated:
+        out.write(struct.pack("<HHI", 0xFFFE, 0xE000, 0))  # an empty Basic Offset Table
+    for frame in frames:
+        if frame.shape[:2] != mask.shape:
+            raise ClipProblem("pixel data does not have the size that the header says")
+        header.Rows, header.Columns = mask.shape
+        kept = frame.copy()
+        if header.PixelRepresentation == 0:  # nothing hides in bits that are not used
+            kept = np.bitwise_and(kept, np.array((1 << header.BitsStored) - 1, kept.dtype))
+        kept[~mask] = black
+        _write(out, kept, header, uid)
+    if uid.is_encapsulated:
+        out.write(struct.pack("<HHI", 0xFFFE, 0xE0DD, 0))
+    elif out.tell() % 2:
+        out.write(b"\0")
+    out.seek(0)
+    return out
+
+
+def _grey(clip: DicomClip, mask: Mask) -> Iterator[NDArray[Any]]:
+    """Frames of three samples as one; raises `_Coloured` at the first that is not grey within the mask."""
+    for frame in _coloured(clip):
+        inside = frame[mask]
+        if (inside != inside[:, :1]).any():
+            raise _Coloured
+        yield frame[..., 0]
+
+
+def _coloured(clip: DicomClip) -> Iterator[NDArray[Any]]:
+    return (clip.decode_colour([number])[0] for number in range(clip.facts.frames))
+
+
+def _as_stored(clip: DicomClip, header: Dataset) -> int:
+    """Describe pixels of one sample as they are stored; returns the sample of black."""
+    form = clip.pixels.form
+    header.SamplesPerPixel, header.PhotometricInterpretation = 1, form.photometric
+    header.BitsAllocated, header.BitsStored, header.HighBit = form.allocated, form.stored, form.stored - 1
+    header.PixelRepresentation = int(form.signed)
+    _describe_frames(clip, header)
+    if form.photometric == "PALETTE COLOR":
+        return clip.pixels.darkest
+    low, high = 0, (1 << form.stored) - 1
+    if form.signed:
+        low, high = -(1 << form.stored - 1), (1 << form.stored - 1) - 1
+    return high if form.photometric == "MONOCHROME1" else low
+
+
+def _of_8_bits(photometric: str, header: Dataset) -> int:
+    """Describe pixels of one or three samples of 8 bits; returns the sample of black."""
+    header.PhotometricInterpretation = photometric
+    header.SamplesPerPixel = 3 if photometric == "RGB" else 1
+    if photometric == "RGB":
+        header.PlanarConfiguration = 0
+    header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelRepresentation = 8, 8, 7, 0
+    return 0
+
+
+def _describe_frames(clip: DicomClip, header: Dataset) -> None:
+    """The Multi-frame module, and the storage class that goes with it."""
+    if clip.facts.frames == 1 and header.SOPClassUID != UltrasoundMultiFrameImageStorage:
+        return
+    if header.SOPClassUID == UltrasoundImageStorage:
+        header.SOPClassUID = UltrasoundMultiFrameImageStorage
+    header.NumberOfFrames = clip.facts.frames
+    by_vector = "FrameTimeVector" in header and "FrameTime" not in header
+    if not by_vector and "FrameTime" not in header:
+        header.FrameTime = round(clip.facts.frame_time_ms or 40.0, 3)
+    header.FrameIncrementPointer = 0x00181065 if by_vector else 0x00181063
+
+
+def _write(out: BinaryIO, frame: NDArray[Any], header: Dataset, uid: UID) -> None:
+    if not uid.is_encapsulated:
+        out.write(np.ascontiguousarray(frame, frame.dtype.newbyteorder("<")).tobytes())
+        return
+    options = {
+        "rows": header.Rows,
+        "columns": header.Columns,
+        "samples_per_pixel": header.SamplesPerPixel,
+        "photometric_interpretation": header.PhotometricInterpretation,
+        "bits_allocated": header.BitsAllocated,
+        "bits_stored": header.BitsStored,
+        "pixel_representation": header.PixelRepresentation,
+        "number_of_frames": 1,
+    }
+    if header.SamplesPerPixel > 1:
+        options["planar_configuration"] = 0
+    plugin = "pyjpegls" if uid == JPEGLSLossless else "pylibjpeg"
+    coded = get_encoder(uid).encode(np.ascontiguousarray(frame), encoding_plugin=plugin, **options)
+    out.write(struct.pack("<HHI", 0xFFFE, 0xE000, len(coded) + len(coded) % 2))
+    out.write(coded + b"\0" * (len(coded) % 2))

@@ -1,0 +1,52 @@
+"""The screens that an echo machine stores beside plain 2-D cines: Doppler, M-mode, volumes, reports."""
+
+import numpy as np
+
+from apical.phantom.anatomy import Patient
+from apical.phantom.colour import colour_clip, tissue_clip
+from apical.phantom.dual import dual_clip
+from apical.phantom.m_mode import m_mode_clip
+from apical.phantom.machine import Machine
+from apical.phantom.page import report_clip
+from apical.phantom.rendering import volume_clip
+from apical.phantom.shot import ModeClip, Shot
+from apical.phantom.spectral import spectral_clip
+
+MODES = {
+    "colour": colour_clip,
+    "tissue-doppler": tissue_clip,
+    "spectral": spectral_clip,
+    "m-mode": m_mode_clip,
+    "dual": dual_clip,
+    "3d": volume_clip,
+    "report": report_clip,
+}
+# Where each mode is usually applied; the others anywhere.
+USUAL_VIEWS = {
+    "spectral": ("A4C", "A5C", "A3C", "A2C", "PSAX-AV", "subcostal-4C", "suprasternal"),
+    "m-mode": ("PLAX", "PLAX", "PSAX-AV", "PSAX-MV", "PSAX-PM", "A4C", "IVC"),
+    "3d": ("A4C", "A4C", "A2C", "A3C", "PLAX", "PSAX-MV", "PSAX-AV"),
+}
+SHOWS_ONE_VIEW = ("colour", "tissue-doppler")  # the modes whose clips are still clips of a view
+
+
+def draw_mode(
+    mode: str,
+    patient: Patient,
+    view: str,
+    machine: Machine,
+    *,
+    texts: tuple[str, ...],
+    heart_rate: float,
+    frames: int,
+    rows: int,
+    difficulty: float,
+    rng: np.random.Generator,
+) -> ModeClip:
+    """Draw a clip of `mode`, with all else as in `apical.phantom.clip.acquire`.
+
+    Some clips are stills, whatever `frames` says, as they are on a machine. Raises KeyError if `mode` is not
+    one of MODES.
+    """
+    draw = MODES[mode]
+    return draw(Shot(patient, view, machine, texts, heart_rate, frames, rows, difficulty, rng))
