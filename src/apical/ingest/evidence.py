@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]
 
+WORKING_ROWS = 300  # screens are looked at in about this size
 BRIGHTEST = 48  # grey levels from the empty screen; what is brighter counts no more
 LIT = 7  # grey levels above the screen's own, from which a pixel is lit
 DARKER = 4  # grey levels below the screen's own, where only the image is
@@ -69,6 +70,19 @@ class Evidence:
         return np.minimum(difference, BRIGHTEST).astype(np.float32)
 
 
+def reduction(shape: tuple[int, ...]) -> int:
+    """By what whole factor a screen of this (H, W) is made smaller to be looked at."""
+    return max(1, min(shape) // WORKING_ROWS)
+
+
+def reduced(picture: Picture, factor: int) -> Picture:
+    """The means of squares of `factor` pixels: (H, W) or (H, W, 3) uint8."""
+    if factor == 1:
+        return picture
+    size = (picture.shape[1] // factor, picture.shape[0] // factor)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def letter_height(shape: tuple[int, ...]) -> int:
     """A bit more than the height of a line of text on a screen of this (H, W), in pixels."""
     return max(7, round(min(shape) / 28))
@@ -91,18 +105,25 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
         allowed: (H, W) bool, where it can be at all.
         known: (H, W) bool, where it can be told.
     """
-    background = _background(peak)
-    usable = allowed & known & ~_strokes_on_dark(peak, background)
-    darker = (peak < background - DARKER) & allowed & known
-    lit = ((peak > background + LIT) & usable) | darker
+    level = background(peak)
+    usable = allowed & known & ~_strokes_on_dark(peak, level)
+    darker = (peak < level - DARKER) & allowed & known
+    lit = ((peak > level + LIT) & usable) | darker
     moved = (cv2.subtract(peak, low) > MOVED) & usable
     cine = bool(moved.mean() > LEAST_MOTION)
     moved |= darker
-    pieces = _solid_pieces(moved if cine else lit)
+    pieces = solid_pieces(moved if cine else lit)
     image = lit
     if cine and pieces:  # what is lit and does not move, away from what moves, is of the screen
         image = moved | (lit & hull(np.any(pieces, axis=0)))
-    return Evidence(peak, low, background, image, known, pieces, cine)
+    return Evidence(peak, low, level, image, known, pieces, cine)
+
+
+def find_lit(picture: Picture) -> Mask:
+    """What stands out from the empty screen and is no letter or trace beside the image, (H, W) bool."""
+    level = background(picture)
+    light = (picture > level + LIT) & ~_strokes_on_dark(picture, level)
+    return np.asarray(light | (picture < level - DARKER), bool)
 
 
 def hull(mask: Mask) -> Mask:
@@ -122,22 +143,22 @@ def hull_corners(mask: Mask) -> NDArray[np.float64]:
     return cv2.convexHull(np.concatenate(outlines)).reshape(-1, 2).astype(np.float64)
 
 
-def _background(picture: Picture) -> int:
+def background(picture: Picture) -> int:
     """The grey level of the empty screen: the commonest level, if it is common at all; else black."""
     counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
     level = int(counts.argmax())
     return level if counts[level] > COMMON * picture.size else 0
 
 
-def _strokes_on_dark(peak: Picture, background: int) -> Mask:
+def _strokes_on_dark(peak: Picture, level: int) -> Mask:
     """Bright strokes with little around them: letters, ticks and traces beside the image."""
     width = max(7, round(min(peak.shape) / 70) | 1)
     strokes = cv2.morphologyEx(peak, cv2.MORPH_TOPHAT, np.ones((width, width), np.uint8)) > STROKE
-    strokes &= cv2.blur(peak, (3 * width, 3 * width)) < background + STROKE
+    strokes &= cv2.blur(peak, (3 * width, 3 * width)) < level + STROKE
     return cv2.dilate(strokes.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
 
 
-def _solid_pieces(image: Mask) -> list[Mask]:
+def solid_pieces(image: Mask) -> list[Mask]:
     """The pieces that are filled over more than the height of a letter, the largest first.
 
     Found on a coarse grid; pieces nearer to each other than a letter are one.

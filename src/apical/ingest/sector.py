@@ -27,6 +27,8 @@ from apical.ingest.evidence import (
     hull,
     hull_corners,
     letter_height,
+    reduced,
+    reduction,
 )
 from apical.ingest.facts import Region
 from apical.ingest.fan import Points, clip_to_window, fit_fan
@@ -34,7 +36,6 @@ from apical.ingest.writing import find_writing
 
 Box = tuple[int, int, int, int]
 
-WORKING_ROWS = 300  # the outline is fitted on a picture of about this size
 SMALLEST_SIDE = 32  # pixels
 SMALLEST_SHARE = 0.08  # of the picture, or of the tagged region
 LARGEST_SHARE = 0.985  # of a picture without tags: a fan leaves black corners, a photograph does not
@@ -149,8 +150,8 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
         known[y0:y1, x0:x1] = 0
     peak, low = extremes(frames)
 
-    factor = max(1, min(height, width) // WORKING_ROWS)
-    small = [_reduce(picture, factor) for picture in (peak, low, allowed, known)]
+    factor = reduction((height, width))
+    small = [reduced(picture, factor) for picture in (peak, low, allowed, known)]
     evidence = collect(small[0], small[1], small[2] > 0, small[3] > 0)
     window = tuple((edge - (factor - 1) / 2) / factor for edge in (box[0], box[1], box[2] - 1, box[3] - 1))
     area = (box[2] - box[0]) * (box[3] - box[1]) / factor**2
@@ -279,13 +280,6 @@ def read_regions(regions: tuple[Region, ...], height: int, width: int) -> tuple[
 
 def _area(box: Box) -> int:
     return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
-
-
-def _reduce(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    if factor == 1:
-        return picture
-    size = (picture.shape[1] // factor, picture.shape[0] // factor)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _fill(corners: Points, shape: tuple[int, ...]) -> Mask:

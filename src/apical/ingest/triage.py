@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from apical.errors import ClipProblem
+from apical.ingest.appearance import doppler, is_rendering, largest_piece, layout
 from apical.ingest.clip import Clip
+from apical.ingest.evidence import reduced, reduction
 from apical.ingest.facts import WITH_SECTOR, Mode
 from apical.ingest.sampling import spread
 from apical.ingest.sector import Sector, find_sector
 
 LOOKED_AT = 8  # frames from which the sector is found
 LOOKED_AT_IN_COLOUR = 3
-COLOURED = 48  # difference of red, green and blue above which a pixel is coloured
-LEAST_COLOUR = 0.004  # share of the sector that is coloured in colour Doppler
-ALL_ONE_TINT = 0.85  # share of the lit pixels with some colour, above which the picture is merely tinted
+SHAPED = 0.65  # confidence from which an outline surely is that of a probe
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Triage:
 def triage(clip: Clip, frames: NDArray[np.uint8] | None = None) -> Triage:
     """Look at a clip.
 
+    Tags that name a mode without a single image are believed. Those that name one with it are checked:
+    many machines tag only one part of a screen, and tissue Doppler as colour.
+
     Args:
         clip: an opened clip.
         frames: (F, H, W) uint8, its frames `spread(clip.facts.frames, LOOKED_AT)`, if decoded already.
@@ -42,26 +46,29 @@ def triage(clip: Clip, frames: NDArray[np.uint8] | None = None) -> Triage:
     Raises:
         ClipProblem: the frames cannot be decoded, or hold no ultrasound sector.
     """
-    mode = clip.facts.mode
-    if mode is not None and mode not in WITH_SECTOR:
-        return Triage(mode, None)
+    declared = clip.facts.mode
+    if declared is not None and declared not in WITH_SECTOR:
+        return Triage(declared, None)
     if frames is None:
         frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
-    sector = find_sector(frames, clip.facts.regions)
-    if mode is None:
-        colour = clip.decode_colour(spread(clip.facts.frames, LOOKED_AT_IN_COLOUR), exact=False)
-        mode = "colour" if _has_colour_doppler(colour, sector) else "2d"
-    return Triage(mode, sector)
-
-
-def _has_colour_doppler(frames: NDArray[np.uint8], sector: Sector) -> bool:
-    """Whether coloured pixels stand among grey ones in the sector. (F, H, W, 3) uint8.
-
-    A grey scale shown in sepia or blue tints nearly every pixel and is no Doppler.
-    """
-    inside = frames[:, sector.mask].astype(np.int16)  # (F, pixels, 3)
-    most = inside.max(axis=-1)
-    chroma = most - inside.min(axis=-1)
-    lit = most > 40
-    tinted = (chroma[lit] > 0.15 * most[lit]).mean() > ALL_ONE_TINT if lit.any() else False
-    return bool((chroma > COLOURED).mean() > LEAST_COLOUR and not tinted)
+    factor = reduction(frames.shape[1:])
+    laid_out = layout(np.stack([reduced(frame, factor) for frame in frames]))
+    if laid_out is not None:
+        return Triage(laid_out, None)
+    if declared in ("2d", "tissue-doppler"):
+        return Triage(declared, find_sector(frames, clip.facts.regions))
+    colour = clip.decode_colour(spread(clip.facts.frames, LOOKED_AT_IN_COLOUR), exact=False)
+    small = np.stack([reduced(frame, factor) for frame in colour])
+    middle = small[len(small) // 2]
+    try:
+        sector = find_sector(frames, clip.facts.regions)
+    except ClipProblem:
+        if is_rendering(middle, largest_piece(middle), shaped=False):
+            return Triage("3d", None)
+        raise
+    inside = reduced(sector.mask.view(np.uint8) * np.uint8(255), factor) > 127
+    shaped = sector.kind != "outline" and sector.confidence >= SHAPED
+    if is_rendering(middle, inside, shaped=shaped):
+        return Triage("3d", None)
+    seen = doppler(small, inside)
+    return Triage("colour" if (declared, seen) == ("colour", "2d") else seen, sector)
