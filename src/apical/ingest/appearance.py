@@ -30,9 +30,9 @@ from apical.ingest.writing import find_writing
 # Chosen on other phantoms than those that docs/benchmarks.md reports.
 PAGE, PAGE_WITH_PICTURE = 0.28, 0.2  # share of what is lit that is written
 PAGE_ROWS = 0.65  # share of the rows of a page that have writing
-STRIP_WIDTH, STRIP_HEIGHT = 0.45, 0.2  # of the screen's; a title bar is lower
+STRIP_WIDTH, STRIP_HEIGHT = 0.6, 0.2  # of the screen's; a title bar is lower
 BEAT = 0.2  # of the screen's width, over which waves of a strip belong together
-STRIP_ASPECT, STRIP_FILLED = 1.6, 0.8  # width by height; share of its box that a filled one fills
+STRIP_ASPECT, STRIP_FILLED = 1.85, 0.8  # width by height; share of its box that a filled one fills
 STREAKED = 0.6  # change along the rows by that along the columns, below which a strip is M-mode
 UPRIGHT = 0.9  # the same, above which a ragged strip is Doppler
 GAP = 0.04  # of the screen's width, between two images

@@ -15,7 +15,7 @@ from apical.errors import ClipProblem, OtherMode
 from apical.ingest.clip import Clip
 from apical.ingest.sampling import over_one_cycle, phases, spread
 from apical.ingest.sector import Sector
-from apical.ingest.triage import LOOKED_AT, triage
+from apical.ingest.triage import triage
 
 CHANGED = "the file has changed since it was scanned; scan again"
 
@@ -61,26 +61,17 @@ def prepare(clip: Clip, settings: FrameSettings, sector: Sector | None = None) -
     chosen = over_one_cycle(facts, settings.frames_per_clip) if by_cycle else None
     chosen = chosen or spread(facts.frames, settings.frames_per_clip)
     if sector is None:
-        sector, frames = _find(clip, chosen)
+        seen = triage(clip)
+        if seen.mode != "2d" or seen.sector is None:
+            raise OtherMode(seen.mode)
+        sector = seen.sector
     elif sector.size != (facts.rows, facts.columns):
         raise ClipProblem(CHANGED)
-    else:
-        x0, y0, x1, y1 = sector.box
-        frames = clip.frames(chosen, half=min(x1 - x0, y1 - y0) >= 2 * settings.size)
+    x0, y0, x1, y1 = sector.box
+    frames = clip.frames(chosen, half=min(x1 - x0, y1 - y0) >= 2 * settings.size)
     scale, squares = _squares(frames, sector, settings.size, facts.pixel_aspect)
     pixel_mm = facts.pixel_mm[0] / scale if facts.pixel_mm else None
     return Prepared("2d", squares, np.array(chosen, np.int64), phases(facts, chosen), pixel_mm)
-
-
-def _find(clip: Clip, chosen: list[int]) -> tuple[Sector, Iterable[NDArray[np.uint8]]]:
-    """The sector, and the chosen frames; each frame is decoded once."""
-    looked_at = spread(clip.facts.frames, LOOKED_AT)
-    numbers = sorted({*looked_at, *chosen})
-    decoded = dict(zip(numbers, clip.decode(numbers), strict=True))
-    seen = triage(clip, np.stack([decoded[number] for number in looked_at]))
-    if seen.mode != "2d" or seen.sector is None:
-        raise OtherMode(seen.mode)
-    return seen.sector, (decoded[number] for number in chosen)
 
 
 def _squares(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.appearance import doppler, is_rendering, largest_piece, layout
@@ -33,15 +32,11 @@ class Triage:
     sector: Sector | None
 
 
-def triage(clip: Clip, frames: NDArray[np.uint8] | None = None) -> Triage:
+def triage(clip: Clip) -> Triage:
     """Look at a clip.
 
     Tags that name a mode without a single image are believed. Those that name one with it are checked:
     many machines tag only one part of a screen, and tissue Doppler as colour.
-
-    Args:
-        clip: an opened clip.
-        frames: (F, H, W) uint8, its frames `spread(clip.facts.frames, LOOKED_AT)`, if decoded already.
 
     Raises:
         ClipProblem: the frames cannot be decoded, or hold no ultrasound sector.
@@ -49,8 +44,7 @@ def triage(clip: Clip, frames: NDArray[np.uint8] | None = None) -> Triage:
     declared = clip.facts.mode
     if declared is not None and declared not in WITH_SECTOR:
         return Triage(declared, None)
-    if frames is None:
-        frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
+    frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
     factor = reduction(frames.shape[1:])
     laid_out = layout(np.stack([reduced(frame, factor) for frame in frames]))
     if laid_out is not None:
