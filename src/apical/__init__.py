@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from apical.demo import run_demo
     from apical.deploy.bundle import make_bundle
     from apical.deploy.predict import predict
+    from apical.ingest.deidentify import deidentify
     from apical.ingest.frames import build_frames
+    from apical.ingest.inspect import inspect
     from apical.ingest.labels import import_labels
     from apical.ingest.scan import scan
     from apical.judge.evaluate import evaluate
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 _HOME = {
     "Vocabulary": "views",
     "build_frames": "ingest.frames",
+    "deidentify": "ingest.deidentify",
     "evaluate": "judge.evaluate",
     "import_labels": "ingest.labels",
+    "inspect": "ingest.inspect",
     "limit_labels": "catalogue",
     "make_bundle": "deploy.bundle",
     "predict": "deploy.predict",
@@ -46,8 +50,10 @@ _HOME = {
 __all__ = [
     "Vocabulary",
     "build_frames",
+    "deidentify",
     "evaluate",
     "import_labels",
+    "inspect",
     "limit_labels",
     "make_bundle",
     "predict",

