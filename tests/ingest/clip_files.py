@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,12 @@ def _region(spatial_format: int, data_type: int, x0: int, y0: int, x1: int, y1: 
     item.RegionLocationMinX0, item.RegionLocationMinY0 = x0, y0
     item.RegionLocationMaxX1, item.RegionLocationMaxY1 = x1, y1
     return item
+
+
+def write_zip(path: Path, files: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Write an archive of members by their names, as they stand there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method, compresslevel=1) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path

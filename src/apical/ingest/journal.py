@@ -16,7 +16,6 @@ from typing import Any
 from apical.errors import CannotDo
 
 VERSION = 1  # of what a scan finds; another one makes every file be read again
-COMMIT_EVERY = 200  # rows; what is not committed is read again after a crash
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,12 @@ class Journal:
                 self._db.execute("INSERT INTO mark VALUES (?)", [mark])
         except (OSError, sqlite3.Error) as error:
             raise self._failed(error) from None
-        self._pending = 0
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *error: Any) -> None:
         try:
-            self._commit()
             self._db.close()
         except sqlite3.Error as failure:
             raise self._failed(failure) from None
@@ -90,7 +87,7 @@ class Journal:
         add = (
             "INSERT INTO files VALUES (?, ?, ?, ?, ?) ON CONFLICT (place) DO UPDATE SET root = excluded.root,"
             " position = excluded.position, stamp = excluded.stamp,"
-            " row = coalesce(excluded.row, CASE WHEN stamp = excluded.stamp THEN row END)"
+            " row = coalesce(excluded.row, CASE WHEN stamp = excluded.stamp AND stamp != '' THEN row END)"
         )
         try:
             self._db.execute("BEGIN")
@@ -121,17 +118,12 @@ class Journal:
                 yield place
 
     def write(self, place: str, row: dict[str, Any], *, passing: bool = False) -> None:
-        """Keep what was found in a file; if it may pass, the file is read again by the next scan."""
+        """Keep what was found in a file, at once; if it may pass, the next scan reads the file again."""
+        mark = ", stamp = ''" if passing else ""
         try:
-            if not self._pending:
-                self._db.execute("BEGIN")
-            mark = ", stamp = ''" if passing else ""
             self._db.execute(f"UPDATE files SET row = ?{mark} WHERE place = ?", [json.dumps(row), place])
         except sqlite3.Error as error:
             raise self._failed(error) from None
-        self._pending += 1
-        if self._pending >= COMMIT_EVERY:
-            self._commit()
 
     def rows(self, root: str) -> Iterator[dict[str, Any]]:
         """What was found in each file of a tree, in order."""
@@ -146,11 +138,6 @@ class Journal:
             return self._db.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise self._failed(error) from None
-
-    def _commit(self) -> None:
-        if self._pending:
-            self._db.execute("COMMIT")
-        self._pending = 0
 
     def _failed(self, error: Exception) -> CannotDo:
         return CannotDo(

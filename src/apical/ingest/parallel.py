@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 
 IN_FLIGHT = 4  # items a worker that are handed out
 CRASHED, TOO_LONG = "the decoder crashed", "it took too long to read"
+TOO_MUCH = "it needs too much memory to read"
 
 
 def ordered_map(
@@ -39,9 +40,9 @@ def ordered_map(
         function: picklable.
         items: picklable; taken as they are needed, at most `IN_FLIGHT` a worker ahead.
         workers: processes; 1, or a single item, runs here, without any, and so without the bounds.
-        failed: gives the result for an item that kills its process (a decoder's memory fault), or that
-            takes longer than `seconds`; its second argument says which.
-        seconds: most time for an item.
+        failed: gives the result for an item that kills its process (a decoder's memory fault), that
+            takes longer than `seconds`, or that needs more memory; its second argument says which.
+        seconds: most time for an item; the start of the processes does not count.
         memory_mb: most memory that a process may ask for on top of what it starts with; asking for more
             is a MemoryError in `function`.
 
@@ -56,9 +57,8 @@ def ordered_map(
     if len(first) < 2:
         yield from map(function, first)
         return
-    _check_that_workers_start()
     waiting = chain(first, waiting)
-    pool = _pool(workers, memory_mb)
+    pool = _pool(function, workers, memory_mb)
     flying: deque[tuple[Item, Future[Result]]] = deque()
     try:
         while True:
@@ -69,6 +69,8 @@ def ordered_map(
             item, future = flying[0]
             try:
                 result = future.result(timeout=seconds)
+            except MemoryError:
+                result = failed(flying.popleft()[0], TOO_MUCH)
             except (BrokenProcessPool, TimeoutError) as error:
                 if isinstance(error, TimeoutError) and future.done():
                     raise  # the function's own
@@ -79,7 +81,7 @@ def ordered_map(
                     result = _alone(function, item, failed, seconds, memory_mb)
                 waiting = chain([other for other, _ in flying][1:], waiting)
                 flying.clear()
-                pool = _pool(workers, memory_mb)
+                pool = _pool(function, workers, memory_mb)
             else:
                 flying.popleft()
             yield result
@@ -92,25 +94,28 @@ def _take(items: Iterator[Item], count: int) -> Iterator[Item]:
         yield item
 
 
-def _pool(workers: int, memory_mb: int | None = None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, initargs=(memory_mb,)
+def _pool(
+    function: Callable[[Item], Result], workers: int, memory_mb: int | None = None
+) -> ProcessPoolExecutor:
+    """Processes that have started and imported what `function` needs.
+
+    Each imports the script that was started; one without a guard would start workers again.
+    """
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, initargs=(memory_mb, function)
     )
+    started = [pool.submit(os.getpid) for _ in range(workers)]
+    try:
+        started[0].result()
+    except BrokenProcessPool:
+        raise WrongCall(
+            "worker processes cannot start from this script",
+            "put its calls under \"if __name__ == '__main__':\", or use one worker",
+        ) from None
+    return pool
 
 
-def _check_that_workers_start() -> None:
-    """Each worker imports the script that was started; without a guard that would start workers again."""
-    with _pool(1) as pool:
-        try:
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool:
-            raise WrongCall(
-                "worker processes cannot start from this script",
-                "put its calls under \"if __name__ == '__main__':\", or use one worker",
-            ) from None
-
-
-def _start_worker(memory_mb: int | None) -> None:
+def _start_worker(memory_mb: int | None, function: object) -> None:
     """One thread a worker, bounded memory, and no life after the parent's, even if that is killed."""
     cv2.setNumThreads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -150,11 +155,13 @@ def _alone(
     seconds: float | None,
     memory_mb: int | None,
 ) -> Result:
-    pool = _pool(1, memory_mb)
+    pool = _pool(function, 1, memory_mb)
     try:
         return pool.submit(function, item).result(timeout=seconds)
     except BrokenProcessPool:
         return failed(item, CRASHED)
+    except MemoryError:
+        return failed(item, TOO_MUCH)
     except TimeoutError:
         return failed(item, TOO_LONG)
     finally:

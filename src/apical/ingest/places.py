@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any, BinaryIO, cast
 
 import fsspec
@@ -61,22 +63,28 @@ def archive_of(place: str) -> tuple[str, str] | None:
 
 
 def remote_files(root: str) -> Iterator[str]:
-    """The places of all files below a URL, sorted within each folder.
+    """The places of all files below a URL, each folder in order of names; hidden ones are left out.
 
     Raises:
         CannotDo: the library that the URL needs is not installed.
-        Unreadable: it cannot be reached.
+        Unreadable: a folder cannot be listed.
     """
-    files = _file_system(root)
-    protocol = root.partition("://")[0]
+    files, top = _file_system(root)
+    files.invalidate_cache()  # else a second listing in a process is the first one again
     try:
-        if files.isfile(root):
+        if files.isfile(top):
             yield root
             return
-        for folder, folders, names in files.walk(root):
-            folders.sort() if isinstance(folders, list) else None
-            for name in sorted(names):
-                yield f"{protocol}://{folder.strip('/')}/{name}"
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            entries = files.ls(folder, detail=True)
+            found = sorted((entry["name"].rstrip("/"), entry["type"]) for entry in entries)
+            shown = [(path, kind) for path, kind in found if not path.rpartition("/")[2].startswith(".")]
+            for path, kind in shown:
+                if kind != "directory" and path != folder.rstrip("/"):  # stores hold folders as empty files
+                    yield f"{root.rstrip('/')}/{path.removeprefix(top).lstrip('/')}"
+            waiting += [path for path, kind in reversed(shown) if kind == "directory"]
     except Exception:  # stores raise what their libraries raise
         raise Unreadable from None
 
@@ -85,7 +93,7 @@ def stamp(place: str) -> str:
     """A text that changes when the file does: size and time, or what the store says of its version.
 
     Raises:
-        Unreadable: it is not there, or cannot be reached.
+        Unreadable: it is not there, cannot be reached, or is no file (a pipe would be waited for).
     """
     inside = archive_of(place)
     if inside is not None:
@@ -93,12 +101,14 @@ def stamp(place: str) -> str:
     try:
         if not is_remote(place):
             status = os.stat(place)
+            if not S_ISREG(status.st_mode):
+                raise Unreadable
             return f"{status.st_size} {status.st_mtime_ns}"
     except OSError:
         raise Unreadable from None
-    files = _file_system(place)
+    files, path = _file_system(place)
     try:
-        info = files.info(place)
+        info = files.info(path)
     except Exception:  # stores raise what their libraries raise
         raise Unreadable from None
     version = next(
@@ -120,13 +130,73 @@ def opened(place: str) -> Iterator[BinaryIO]:
         yield file
 
 
+def head(place: str, size: int) -> bytes:
+    """The first bytes of a place; of a member of an archive, no more than these are unpacked.
+
+    Raises:
+        Unreadable: it cannot be opened or read.
+        ClipProblem: as `opened`.
+    """
+    inside = archive_of(place)
+    if inside is not None:
+        with decoding("damaged archive"), _archive(inside[0]).open(_member(*inside)) as source:
+            return source.read(size)
+    try:
+        with _open(place) as file:
+            return file.read(size)
+    except OSError:
+        raise Unreadable from None
+
+
 def _open(place: str) -> BinaryIO:
     """Open a path or URL."""
-    files = _file_system(place) if is_remote(place) else None
     try:
-        return cast(BinaryIO, open(place, "rb") if files is None else files.open(place, "rb"))
+        if not is_remote(place):
+            return open(place, "rb")
+        files, path = _file_system(place)
+        return cast(BinaryIO, _FromStore(files.open(path, "rb")))
+    except CannotDo:
+        raise
     except Exception:  # stores raise what their libraries raise
         raise Unreadable from None
+
+
+class _FromStore(io.RawIOBase):
+    """A file in a store; failing to read it is `Unreadable`, for that may pass, and no damage."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._try(self._file.read, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return cast(bytes, self._try(self._file.read))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._try(self._file.seek, offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    @staticmethod
+    def _try(function: Any, *values: Any) -> Any:
+        try:
+            return function(*values)
+        except Exception:  # stores raise what their libraries raise
+            raise Unreadable from None
 
 
 def members(archive: str) -> list[str]:
@@ -166,39 +236,49 @@ def _refuse_bomb(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
         raise ClipProblem("the archive unpacks to far more than it holds: a decompression bomb")
 
 
+def _member(archive: str, name: str) -> zipfile.ZipInfo:
+    """A member of an archive, if it can be unpacked without harm."""
+    info = _archive(archive).getinfo(name)
+    if info.flag_bits & 1:
+        raise ClipProblem("encrypted in its archive")
+    if info.compress_type not in _METHODS:
+        raise ClipProblem("compressed in its archive by a method that is not supported")
+    dense = info.file_size > SUSPICIOUS and info.file_size > HIGHEST_RATIO * max(info.compress_size, 1)
+    if info.file_size > LARGEST_MEMBER or dense:
+        raise ClipProblem("unpacks to far more than its archive holds: a decompression bomb")
+    return info
+
+
 def _unpacked(archive: str, name: str) -> BinaryIO:
     """A member's bytes, in memory or, if they are many, in a temporary file that nobody else can open."""
     with decoding("damaged archive"):
-        info = _archive(archive).getinfo(name)
-        if info.flag_bits & 1:
-            raise ClipProblem("encrypted in its archive")
-        if info.compress_type not in _METHODS:
-            raise ClipProblem("compressed in its archive by a method that is not supported")
-        dense = info.file_size > SUSPICIOUS and info.file_size > HIGHEST_RATIO * max(info.compress_size, 1)
-        if info.file_size > LARGEST_MEMBER or dense:
-            raise ClipProblem("unpacks to far more than its archive holds: a decompression bomb")
+        info = _member(archive, name)
         target = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
-        with _archive(archive).open(info) as source:
-            left = info.file_size
-            while block := source.read(1 << 20):
-                left -= len(block)
-                if left < 0:
-                    raise ClipProblem("damaged archive")
-                target.write(block)
-        target.seek(0)
+        try:
+            with _archive(archive).open(info) as source:
+                shutil.copyfileobj(source, target, 1 << 20)
+            target.seek(0)
+        except OSError as error:
+            if error.errno is not None:  # of the system, such as a full disk; a decoder's has no number
+                raise Unreadable from None
+            raise
     return cast(BinaryIO, target)
 
 
-def _file_system(place: str) -> Any:
+def _file_system(place: str) -> tuple[Any, str]:
+    """What reads a URL, and the path in it."""
     protocol = place.partition("://")[0]
     try:
-        return fsspec.filesystem(protocol)
+        files, path = fsspec.core.url_to_fs(place)
+        return files, path
     except ImportError:
         raise CannotDo(
             f"'{protocol}://' needs a library that is not installed",
             "install what fsspec needs for it; for S3: pip install 'apical[s3]'",
         ) from None
-    except ValueError:
+    except OSError:  # of a host that the URL names
+        raise Unreadable from None
+    except Exception:  # what fsspec's classes raise for want of arguments is their own affair
         raise CannotDo(
             f"'{protocol}://' is no kind of source that is known", "see the list of fsspec"
         ) from None

@@ -143,7 +143,9 @@ def _not_found(table: pl.DataFrame, old: pl.DataFrame, root: str) -> pl.DataFram
     A broken file that nobody labelled and that is there no longer, or is whole now, is forgotten.
     """
     missing = old.join(table.select("clip"), on="clip", how="anti", maintain_order="left")
-    inside = pl.lit(pl.Series([_is_inside(path, root) for path in missing["path"]], dtype=pl.Boolean))
+    paths = set(table["path"])  # of a DICOMDIR, files that are listed and not there are among them
+    belongs = [path in paths or _is_inside(path, root) for path in missing["path"]]
+    inside = pl.lit(pl.Series(belongs, dtype=pl.Boolean))
     broken = pl.col("problem").is_not_null() & (pl.col("problem") != GONE)
     said = pl.col("view").is_not_null() | pl.col("contrast_agent").is_not_null()
     stays = missing.select(~inside | ~broken | said).to_series()

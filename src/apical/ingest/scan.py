@@ -16,12 +16,12 @@ from apical.config import ScanSettings, worker_count
 from apical.errors import CannotDo, ClipProblem, WrongCall
 from apical.ingest.clip import Clip, open_clip
 from apical.ingest.damage import Unreadable
-from apical.ingest.datasets.apply import apply_dataset
+from apical.ingest.datasets.apply import apply_dataset, check_dataset
 from apical.ingest.journal import Journal, Listed
 from apical.ingest.label_report import LabelReport
 from apical.ingest.labels import import_labels
 from apical.ingest.mapping import map_patients
-from apical.ingest.parallel import ordered_map
+from apical.ingest.parallel import TOO_LONG, ordered_map
 from apical.ingest.places import archive_of, as_place, is_remote, opened, stamp
 from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_file
 from apical.ingest.rescan import carry_over, check_key, unite
@@ -96,6 +96,8 @@ def scan(
         raise WrongCall("a data set brings its own labels", "scan it, then import yours")
     if not is_remote(root) and not os.path.exists(root):
         raise WrongCall("there is no such folder or file to scan", "give the folder that holds the files")
+    if dataset is not None:
+        check_dataset(dataset, root)
     salt = salt or out.with_name("salt.key")
     if out.exists() and not salt.exists():
         raise CannotDo(
@@ -207,8 +209,10 @@ def _identity(clip: Clip, place: str, root: str, pseudonyms: Pseudonyms) -> dict
 
 
 def _failed_row(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
-    """The row of a file that cannot be used, known again by its content."""
+    """The row of a file that cannot be used, known again by its content, unless that would take too long."""
     row = _without_content(place, problem, root, pseudonyms)
+    if problem == TOO_LONG:
+        return row
     try:
         with opened(place) as file:
             return row | {"clip": clip_id_of_file(file)}

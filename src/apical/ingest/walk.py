@@ -9,16 +9,29 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pydicom
+from pydicom.dataelem import RawDataElement
 
 from apical.errors import ClipProblem
 from apical.ingest.damage import Unreadable, decoding
 from apical.ingest.dicom import quiet_pydicom
 from apical.ingest.formats import HEAD, IMAGE_SUFFIXES, kind_of
-from apical.ingest.places import INSIDE, archive_of, is_remote, member_of, members, opened, remote_files
+from apical.ingest.places import (
+    INSIDE,
+    archive_of,
+    head,
+    is_remote,
+    member_of,
+    members,
+    opened,
+    remote_files,
+)
 
 log = logging.getLogger("apical.ingest")
 
 DIRECTORY = "DICOMDIR"
+DOCUMENTS = frozenset(  # zip archives too, but of texts and programs
+    {".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk"}
+)
 NESTED = "an archive inside an archive is not opened"
 
 
@@ -45,10 +58,11 @@ def walk(root: str) -> Iterator[Found]:
     Args:
         root: the place of a folder, an archive, a DICOMDIR or a single file.
     """
-    if is_remote(root):
+    if archive_of(root):
+        yield from _file(root, asked_for=True)
+    elif is_remote(root):
         for place in remote_files(root):
-            if not PurePosixPath(place).name.startswith("."):
-                yield from _file(place)
+            yield from _file(place, asked_for=place == root)
     elif os.path.isdir(root):
         yield from _folder(root)
     elif _name(root).upper() == DIRECTORY:
@@ -64,7 +78,11 @@ def _folder(root: str) -> Iterator[Found]:
     for place, folders, names in os.walk(
         root, onerror=lambda error: unreadable.append(error.filename), followlinks=True
     ):
-        status = os.stat(place)
+        try:
+            status = os.stat(place)
+        except OSError:  # gone since it was listed
+            unreadable.append(place)
+            continue
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
@@ -93,7 +111,8 @@ def _file(place: str, *, asked_for: bool = False) -> Iterator[Found]:
         yield Found(place, str(problem))
         return
     if kind in (".zip", "zip"):
-        yield from [Found(place, NESTED)] if archive_of(place) else _archive(place)
+        if suffix not in DOCUMENTS:
+            yield from [Found(place, NESTED)] if archive_of(place) else _archive(place)
     elif asked_for or kind is not None:
         yield Found(place)
 
@@ -107,10 +126,9 @@ def _archive(place: str) -> Iterator[Found]:
         yield Found(place, str(problem))
         return
     for name in sorted(names):
-        if any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts):
-            continue
-        inside = member_of(place, name)
-        yield from _file(inside)
+        parts = PurePosixPath(name).parts
+        if not any(part.startswith((".", "__MACOSX")) and part != ".." for part in parts):
+            yield from _file(member_of(place, name))
 
 
 def _name(place: str) -> str:
@@ -126,8 +144,7 @@ def _kind(place: str) -> str | None:
     """The kind of a file whose name does not tell; None for no image. Raises `ClipProblem` if unreadable."""
     if _name(place).upper() == DIRECTORY or not (is_remote(place) or os.path.isfile(place)):
         return None
-    with opened(place) as file:
-        kind = kind_of(file.read(HEAD))
+    kind = kind_of(head(place, HEAD))
     return None if kind == "gzip" else kind
 
 
@@ -135,9 +152,13 @@ def _listed(directory: str) -> Iterator[Found]:
     """The files that a DICOMDIR lists (PS3.3 F.3), with a problem if they are not there."""
     try:
         with opened(directory) as file, quiet_pydicom(), decoding("damaged list of files (DICOMDIR)"):
-            records = pydicom.dcmread(file).get("DirectoryRecordSequence") or ()
-            ids = [record.get("ReferencedFileID") for record in records]
-            listed = [[one] if isinstance(one, str) else [str(part) for part in one] for one in ids if one]
+            dataset = pydicom.dcmread(file)
+            raw: object = dataset.get_item("DirectoryRecordSequence")
+            if isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length:
+                raise ValueError  # cut off, which pydicom reads as a shorter list
+            ids = [record.get("ReferencedFileID") for record in dataset.DirectoryRecordSequence]
+            several = [[one] if isinstance(one, str) else list(one) for one in ids if one]
+            listed = [[str(part).strip() for part in parts] for parts in several]
     except ClipProblem as problem:
         yield Found(directory, str(problem))
         return
@@ -146,10 +167,16 @@ def _listed(directory: str) -> Iterator[Found]:
         place = os.path.dirname(directory)
         for part in parts:
             if place not in folders:
-                names = os.listdir(place) if os.path.isdir(place) else []
-                folders[place] = {name.upper(): name for name in names}
-            place = os.path.join(place, folders[place].get(part.strip().upper(), part.strip()))
-        if os.path.isfile(place) and ".." not in parts:
+                folders[place] = {name.upper(): name for name in _names(place)}
+            place = f"{place}/{folders[place].get(part.upper(), part)}"
+        if os.path.isfile(place) and ".." not in place.split("/"):
             yield Found(place)
         else:
             yield Found(place, "listed in the DICOMDIR, but not there")
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

@@ -15,7 +15,7 @@ from apical.ingest.datasets import cactus, camus, echonet, ev9v, mimic, ned, tme
 from apical.ingest.datasets.tree import Tree
 from apical.ingest.datasets.words import About, Entry
 
-__all__ = ["DATASETS", "About", "Counts", "Dataset", "Entry", "read_dataset"]
+__all__ = ["DATASETS", "About", "Counts", "Dataset", "Entry", "find_dataset", "read_dataset"]
 
 Dataset = tuple[About, Callable[[Tree], Iterator[Entry]]]
 
@@ -63,6 +63,13 @@ class Counts:
         return [f"{what}: {number}" for what, number in said if number]
 
 
+def find_dataset(name: str) -> Dataset:
+    """One of `DATASETS`; raises `WrongCall` if there is none of that name."""
+    if name not in DATASETS:
+        raise WrongCall(f"there is no data set '{name}'", f"give one of {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
 def read_dataset(name: str, root: Path) -> tuple[About, list[Entry], Counts]:
     """What a public data set says of the files in a folder.
 
@@ -79,9 +86,7 @@ def read_dataset(name: str, root: Path) -> tuple[About, list[Entry], Counts]:
         WrongCall: there is no data set of that name.
         CannotDo: the folder does not look like it, or its index cannot be read.
     """
-    if name not in DATASETS:
-        raise WrongCall(f"there is no data set '{name}'", f"give one of {', '.join(DATASETS)}")
-    about, read = DATASETS[name]
+    about, read = find_dataset(name)
     tree = Tree(root)
     found: dict[str, Entry] = {}
     missing: set[str] = set()

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from apical.errors import WrongCall
-from apical.ingest.datasets import About, Entry, read_dataset
+from apical.ingest.datasets import About, Entry, find_dataset, read_dataset
 from apical.ingest.label_report import LabelReport
 from apical.ingest.labels import apply_rows
 from apical.ingest.places import is_remote
@@ -18,6 +18,13 @@ from apical.ingest.tables import Row
 from apical.views import Vocabulary
 
 NOT_OF_IT = "no image of the data set"
+
+
+def check_dataset(name: str, root: str) -> None:
+    """Refuse what `apply_dataset` would, before the work; raises `WrongCall`."""
+    find_dataset(name)
+    if is_remote(root) or not Path(root).is_dir():
+        raise WrongCall("a data set must be unpacked in a folder", "unpack it and give that folder")
 
 
 def apply_dataset(
@@ -39,8 +46,7 @@ def apply_dataset(
         CannotDo: the folder does not look like it.
         PatientOverlap: the catalogue has given its patients other splits.
     """
-    if is_remote(root) or not Path(root).is_dir():
-        raise WrongCall("a data set must be unpacked in a folder", "unpack it and give that folder")
+    check_dataset(name, root)
     about, entries, counts = read_dataset(name, Path(root))
     clips = [entry for entry in entries if entry.skip is None]
     columns = {"file", "patient", "study", "view", "contrast_agent", "split"}
