@@ -182,7 +182,8 @@ def test_more_outputs_that_cannot_be_written(way, a_file, tmp_path, capsys, verb
         with pytest.raises(CannotDo, match="cannot be written"):
             run_demo(tmp_path / "file" / "out")
         return
-    out = blocked + {"predict": ".json", "scan": ".parquet", "limit": ".parquet", "export": ".csv"}.get(verb, "")
+    endings = {"predict": ".json", "scan": ".parquet", "limit": ".parquet", "export": ".csv"}
+    out = blocked + endings.get(verb, "")
     assert call(*words[verb], "--out", out, "--quiet") == COULD_NOT
     assert "cannot be written" in error_line(capsys)
 

@@ -64,10 +64,12 @@ def columns_of(labels: Path, said: list[str], catalogue: Path) -> dict[str, str]
     except UnknownColumns as unknown:
         header = unknown.header
         known = recall_columns(memory, header) | columns
-        missing = [field for field in unknown.missing if field not in known]
-        if missing and not sys.stdin.isatty():
-            raise
-        known |= {field: _ask(field, header) for field in missing}
+        try:
+            read_table(labels, known)
+        except UnknownColumns as still:
+            if not sys.stdin.isatty():
+                raise
+            known |= {field: _ask(field, header) for field in still.missing}
     if known:
         remember_columns(memory, header, known)
     return known

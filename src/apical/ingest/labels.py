@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from apical.ingest.rescan import unite
 from apical.ingest.tables import Row, read_table, write_table_for_people
 from apical.views import Vocabulary
 
+NO_VIEWS = "no column is known to tell views; --column view=NAME says which one does"
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _UPDATED = ("view", "contrast_agent", "labelled_by", "patient", "study", "split")
 
@@ -60,7 +62,11 @@ def import_labels(
         PatientOverlap: a patient would stand in two splits.
     """
     content = read_table(labels, columns)
-    return apply_rows(table, content.rows, content.columns, vocabulary, root or labels.parent, pseudonyms)
+    root = root or labels.parent
+    table, report = apply_rows(table, content.rows, content.columns, vocabulary, root, pseudonyms)
+    if "view" not in content.columns and len(content.header) > len(content.columns):
+        report = replace(report, notes=(*report.notes, NO_VIEWS))
+    return table, report
 
 
 def apply_rows(

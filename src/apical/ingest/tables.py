@@ -17,7 +17,7 @@ from apical.files import replacing, write_atomically
 
 Row = dict[str, str]
 FIELDS = {
-    "file": "the file, from the table's own folder or --root",
+    "file": "the clip's file",
     "clip": "the clip's id in the catalogue",
     "sopinstanceuid": "the SOPInstanceUID",
     "view": "the view",
@@ -28,6 +28,7 @@ FIELDS = {
     "split": "train, validation or test",
 }
 FINDS_CLIPS = ("file", "clip", "sopinstanceuid")
+TELLS = ("view", "contrast_agent", "patient", "study", "split")
 _ALIASES = {
     "file": (
         "path",
@@ -68,7 +69,7 @@ class Table:
 
 
 class UnknownColumns(WrongCall):
-    """A table of which no column is known to name the clips, or their views.
+    """A table of which no column is known to name the clips, or to say anything of them.
 
     Attributes:
         header: the names of its columns.
@@ -93,7 +94,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
         columns: our names of columns → the table's, where they are not understood by themselves.
 
     Raises:
-        UnknownColumns: nothing tells the clips.
+        UnknownColumns: nothing tells the clips, or nothing is said of them.
         WrongCall: `columns` names a column that is not there, or a field that is none.
         CannotDo: it cannot be read, or two columns are for one thing; the texts of the table are not quoted.
     """
@@ -103,9 +104,11 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
         raise _unreadable(path, type(error).__name__) from None
     header = tuple(dict.fromkeys(name for record in records for name in record))
     names = _names(header, columns or {})
-    if not set(names.values()) & set(FINDS_CLIPS):
-        has_view = "view" in names.values()
-        raise UnknownColumns(header, ["file"] if has_view else ["file", "view"])
+    known = set(names.values())
+    missing = ["file"] if known.isdisjoint(FINDS_CLIPS) else []
+    missing += ["view"] if known.isdisjoint(TELLS) else []
+    if missing:
+        raise UnknownColumns(header, missing)
     if len(set(names.values())) < len(names):
         raise CannotDo("the labels have two columns for the same thing", "keep one of them")
     rows = []
@@ -152,7 +155,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
     header = _distinct([name.strip() for name in rows[0]])
     if any(len(row) > len(header) for row in rows):
         raise ValueError
-    return [dict(zip(header, row, strict=False)) for row in rows[1:] if any(cell.strip() for cell in row)]
+    filled = (row + [""] * (len(header) - len(row)) for row in rows[1:] if any(cell.strip() for cell in row))
+    return [dict(zip(header, row, strict=True)) for row in filled]
 
 
 def _distinct(header: list[str]) -> list[str]:
@@ -173,7 +177,7 @@ def _excel(path: Path) -> list[dict[str, Any]]:
         raise _unreadable(path, type(error).__name__) from None
     if not rows:
         raise ValueError
-    header = _distinct([_cell(name) for name in rows[0] if name is not None])
+    header = _distinct([_cell(name) or f"column {at}" for at, name in enumerate(rows[0], start=1)])
     return [dict(zip(header, row, strict=False)) for row in rows[1:] if any(cell is not None for cell in row)]
 
 
