@@ -121,6 +121,8 @@ def main() -> None:
             found = triage(open_clip(path)).sector
             if found is not None:
                 sectors[path] = found.to_json()
+        if not sectors:
+            parser.error("no machine of this phantom writes JPEG cines; take more --patients")
         files = list(sectors)
         size = open_clip(files[0]).facts
         print(f"{platform.processor() or platform.machine()}, one core; {len(files)} JPEG cines of ", end="")

@@ -4,12 +4,38 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+SMALL = {
+    "pretrain": (
+        ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"],
+        "ratio",
+    ),
+    "ingest": (
+        ["--patients", "2", "--frames", "4", "--image-rows", "240", "--chosen", "2", "--rounds", "1"],
+        "ratio to (a)",
+    ),
+    "sector": (["--patients", "1", "--image-rows", "240", "--workers", "1"], "words on cines, JPEG 100"),
+    "triage": (["--patients", "1", "--image-rows", "160", "--other-modes", "2"], "ms a clip without tags"),
+    "scan": (["--files", "12", "--workers", "1"], "the same catalogue: true"),
+}
 
 
-def test_pretrain_prints_a_ratio_against_the_bare_network():
-    words = ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"]
-    command = [sys.executable, ROOT / "benchmarks" / "pretrain.py", *words]
+def last_line(name, *words):
+    command = [sys.executable, ROOT / "benchmarks" / f"{name}.py", *words]
     finished = subprocess.run(command, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
-    assert "ratio" in finished.stdout.splitlines()[-1]
+    return finished.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_prints_its_figure(name):
+    words, figure = SMALL[name]
+    assert figure in last_line(name, *words)
+
+
+def test_the_table_of_files_has_a_row_for_each(tmp_path, a_file):
+    (tmp_path / "IM1.dcm").write_bytes(a_file.read_bytes())
+    (tmp_path / "IM2.dcm").write_bytes(a_file.read_bytes()[:1000])
+    assert last_line("real_files", str(tmp_path)).endswith("no pixel data |")
