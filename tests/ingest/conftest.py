@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from clip_files import PATIENT_ID, screen, write_dicom
@@ -25,6 +27,16 @@ def frames() -> NDArray[np.uint8]:
     made = screen()
     made.flags.writeable = False
     return made
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    """An empty store behind ``memory://``."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+    yield files
+    files.store.clear()
 
 
 @pytest.fixture

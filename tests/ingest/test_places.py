@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 from clip_files import write_zip
 from fsspec.registry import known_implementations
@@ -18,16 +16,6 @@ from apical.ingest.damage import Unreadable
 from apical.ingest.places import archive_of, as_place, head, member_of, opened, remote_files, stamp
 
 NOISE = random.Random(0).randbytes(20_000)
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """An empty store behind ``memory://``."""
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
-    yield files
-    files.store.clear()
 
 
 def content(place: str) -> bytes:

@@ -6,12 +6,10 @@ import gzip
 import os
 import random
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-import fsspec
 import numpy as np
 import pytest
 from clip_files import write_dicom, write_zip
@@ -181,16 +179,6 @@ def test_an_archive_or_a_member_of_it_as_the_source(tmp_path: Path) -> None:
         assert found(f"zip://{name}::{archive}", tmp_path) == [f"zip://{name}::a.zip"]
     assert found(f"zip://none::{archive}", tmp_path) == ["zip://none::a.zip: damaged archive"]
     assert found(f"zip://none::{tmp_path}/none.zip", tmp_path) == [f"zip://none::none.zip: {UNREADABLE}"]
-
-
-@pytest.fixture
-def memory() -> Iterator[Any]:
-    """An empty store behind ``memory://``."""
-    files = fsspec.filesystem("memory")
-    files.store.clear()
-    files.pseudo_dirs[:] = [""]
-    yield files
-    files.store.clear()
 
 
 def test_a_store_is_walked_as_a_folder_is(tmp_path: Path, memory: Any, frames: NDArray[np.uint8]) -> None:
