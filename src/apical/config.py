@@ -35,13 +35,13 @@ class PhantomSettings(Settings):
     other_modes: int = Field(
         0, ge=0, description="further clips an exam of other modes: Doppler, M-mode, reports …"
     )
-    workers: int = Field(0, ge=0, description="processes; 0 = one per core")
+    workers: int = Field(0, ge=0, description="processes; 0 = one per core; 1 = none but this, unbounded")
 
 
 class ScanSettings(Settings):
     """How files become catalogue rows."""
 
-    workers: int = Field(0, ge=0, description="processes; 0 = one per core")
+    workers: int = Field(0, ge=0, description="processes; 0 = one per core; 1 = none but this, unbounded")
     seconds_per_file: float = Field(120, gt=0, description="a file that takes longer is a problem")
     memory_mb: int = Field(4096, ge=512, description="most memory that a process may ask for")
 
@@ -58,7 +58,7 @@ class DeidentifySettings(Settings):
     least_confidence: float = Field(
         0.5, ge=0, le=1, description="of the sector; a clip with less is not written"
     )
-    workers: int = Field(0, ge=0, description="processes; 0 = one per core")
+    workers: int = Field(0, ge=0, description="processes; 0 = one per core; 1 = none but this, unbounded")
     seconds_per_file: float = Field(600, gt=0)
     memory_mb: int = Field(4096, ge=512)
 
@@ -196,5 +196,5 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
 
 
 def worker_count(workers: int) -> int:
-    """Processes to start: `workers`, or one per core for 0."""
-    return workers or os.cpu_count() or 1
+    """Processes to start: `workers`, or one per core for 0, but two at least: one has no bounds."""
+    return workers or max(2, os.cpu_count() or 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -48,13 +49,17 @@ class Console:
             self._errors.print(f"  {count:6}  {kind}", markup=False)
         if self.verbose or len(lines) <= 5:
             for line in lines:
-                self._errors.print(f"  {line}", markup=False)
+                self._errors.print(f"  {_harmless(line)}", markup=False)
         else:
             self._errors.print("  (--verbose lists them)", markup=False)
 
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
         """What was done: for a program or for a person."""
-        print(json.dumps(facts, indent=2, default=str) if self.json_output else "\n".join(lines))
+        print(
+            json.dumps(facts, indent=2, default=str)
+            if self.json_output
+            else "\n".join(_harmless(line) for line in lines)
+        )
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
@@ -93,3 +98,8 @@ class Console:
                 self._errors.print(line, markup=False)
 
         return tell
+
+
+def _harmless(line: str) -> str:
+    """A line whose control characters are spelt out: the name of a file may hold commands to a terminal."""
+    return re.sub(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], line)

@@ -41,7 +41,7 @@ def test_without_a_terminal_the_columns_must_be_said(catalogue, capsys):
 def test_said_once_and_remembered(catalogue):
     assert take(catalogue, "--column", "clip=Kennung", "--column", "view=Schnitt") == DONE
     assert labelled(catalogue) == 5
-    kept = json.loads(catalogue.with_name("columns.json").read_text())
+    kept = json.loads(catalogue.with_name(catalogue.name + ".columns.json").read_text())
     assert kept == {"Bemerkung | Kennung | Schnitt": {"clip": "Kennung", "view": "Schnitt"}}
     fresh = catalogue.with_name("labels.csv").read_text().replace("AP4", "PLAX")
     catalogue.with_name("labels.csv").write_text(fresh)
@@ -67,7 +67,7 @@ def test_asked_for_at_a_terminal(catalogue, monkeypatch, capsys):
 def test_columns_that_are_not_there(catalogue, capsys, words):
     assert take(catalogue, *words) == WRONG_CALL
     assert len(capsys.readouterr().err.splitlines()) == 1
-    assert not catalogue.with_name("columns.json").exists()
+    assert not catalogue.with_name(catalogue.name + ".columns.json").exists()
 
 
 def test_excel_and_json_go_in_and_out(catalogue):

@@ -33,3 +33,12 @@ def test_many_problems_are_counted_unless_verbose(capsys):
     assert capsys.readouterr().err.splitlines() == ["9 problems", "  (--verbose lists them)"]
     Console(verbose=True).problems(many, "9 problems")
     assert len(capsys.readouterr().err.splitlines()) == 10
+
+
+def test_names_of_files_do_not_command_the_terminal(capsys):
+    hostile = "a\x1b]0;owned\x07\nb\x9bc\x7f.dcm"
+    Console().problems([hostile], "one problem")
+    Console().result({}, [hostile])
+    written = capsys.readouterr()
+    plain = r"a\x1b]0;owned\x07\nb\x9bc\x7f.dcm"
+    assert (written.out, written.err) == (f"{plain}\n", f"one problem\n  {plain}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from apical.errors import CannotDo, ClipProblem
 from apical.ingest import frames as frames_module
 from apical.ingest.clip import open_clip
 from apical.ingest.frames import FrameStore, build_frames
-from apical.ingest.prepare import prepare
+from apical.ingest.prepare import CHANGED, prepare
 from apical.ingest.scan import scan
 from apical.ingest.triage import triage
 
@@ -335,3 +336,11 @@ def test_errors_have_no_cause_that_quotes(tmp_path: Path, catalogue: Path) -> No
     with pytest.raises(CannotDo) as caught:
         build_frames(catalogue, tmp_path / "file" / "DOE", SMALL, workers=1)
     assert caught.value.__suppress_context__
+
+
+def test_another_clip_in_the_place_of_one(tmp_path: Path, catalogue: Path) -> None:
+    """Of the same size, so only its id tells: its frames do not stand under the first one's name."""
+    paths = read_catalogue(catalogue)["path"]
+    shutil.copy(paths[1], paths[0])
+    store = build_frames(catalogue, tmp_path / "store", SMALL, workers=1)
+    assert store.problems[read_catalogue(catalogue)["clip"][0]] == CHANGED

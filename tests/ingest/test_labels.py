@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import polars as pl
 import pytest
+from clip_files import write_zip
+from numpy.typing import NDArray
 
 from apical.catalogue import conform
+from apical.config import ScanSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.ingest.labels import export_labels, import_labels
 from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_uid
+from apical.ingest.scan import scan
 from apical.views import standard_vocabulary
 
 VIEWS = standard_vocabulary()
@@ -226,3 +232,18 @@ def test_the_tables_patient_holds_for_the_whole_study_and_the_whole_patient(tmp_
     table, _ = import_labels(conform(pl.DataFrame(rows)), labels, standard_vocabulary(), pseudonyms=key)
     ann, bob, eve, max_ = (key.patient(name) for name in ("Ann", "Bob", "Eve", "Max"))
     assert table["patient"].to_list() == [ann, ann, ann, bob, eve, max_, "folder"]
+
+
+@pytest.mark.parametrize("name", ["exam.zip/IM/1.png", "1.png", "IM/1.png"])
+def test_members_of_archives(tmp_path: Path, frames: NDArray[np.uint8], name: str) -> None:
+    """By the path in the archive, behind the archive's or not, or by their own names."""
+    picture = cv2.imencode(".png", frames[0])[1].tobytes()
+    other = cv2.imencode(".png", frames[1])[1].tobytes()
+    write_zip(tmp_path / "exam.zip", {"IM/1.png": picture})
+    write_zip(tmp_path / "one.zip", {"IM/2.png": other})
+    table, _ = scan(tmp_path, tmp_path / "c.parquet", ScanSettings(workers=1))
+    root = tmp_path / "exam.zip" if name == "IM/1.png" else tmp_path
+    labelled, _ = import_labels(table, write(tmp_path, f"file,view\n{name},A4C\n"), VIEWS, root=root)
+    assert labelled["view"].to_list() == ["A4C", None]
+    with pytest.raises(CannotDo, match="no row"):  # the name of an archive is that of no clip
+        import_labels(table, write(tmp_path, "file,view\none.zip,A4C\none,A4C\n"), VIEWS, root=root)

@@ -16,7 +16,7 @@ from clip_files import write_dicom, write_zip
 from numpy.typing import NDArray
 
 from apical.ingest.formats import HEAD, IMAGE_SUFFIXES
-from apical.ingest.walk import DOCUMENTS, NESTED, Found, walk
+from apical.ingest.walk import DOCUMENTS, FOREIGN, NESTED, PACKED, Found, walk
 
 UNREADABLE = "the file cannot be read"
 PNG = bytes(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1])
@@ -42,7 +42,7 @@ def test_by_suffix_or_else_by_content(tmp_path: Path, frames: NDArray[np.uint8])
     write_dicom(tmp_path / "IM1.2022", frames[:1])
     write(tmp_path, dict.fromkeys(("a.DCM", "b.nii.gz", "c.Jpeg", "d.mhd"), b""))
     write(tmp_path, {"picture": PNG, "README": b"DICM", "x.csv": b"a,b", "y.raw": b"", "z": b"\0" * 500})
-    write(tmp_path, {"packed.gz": gzip.compress(b"x"), "packed": gzip.compress(b"x")})
+    write(tmp_path, {"packed": gzip.compress(b"x")})
     assert found(tmp_path) == ["IM1", "IM1.2022", "a.DCM", "b.nii.gz", "c.Jpeg", "d.mhd", "picture"]
 
 
@@ -221,4 +221,16 @@ def test_what_cannot_be_read_stands_for_itself(tmp_path: Path, monkeypatch: pyte
         Found(f"{folder}/IM1", UNREADABLE),
         Found(f"{folder}/c/d.png"),
         Found(f"{folder}/a", UNREADABLE),
+    ]
+
+
+def test_kinds_that_are_not_read_are_told(tmp_path: Path) -> None:
+    """A user would miss their clips; a table packed with gzip is told too, for it might be one."""
+    names = ("a.dcm.gz", "b.tar", "c.wmv", "d.BMP", "e.txt")
+    write(tmp_path, dict.fromkeys(names, b"\x1f\x8b"))
+    assert found(tmp_path) == [
+        f"a.dcm.gz: {PACKED}",
+        f"b.tar: {PACKED}",
+        f"c.wmv: {FOREIGN}",
+        f"d.BMP: {FOREIGN}",
     ]

@@ -16,7 +16,9 @@ DONE, DONE_WITH_PROBLEMS, WRONG_CALL, COULD_NOT = range(4)
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="List every problem.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes; 0 = one per core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes; 0 = one per core; 1 = none but this, unbounded.")
+]
 Config = Annotated[
     Path | None, typer.Option(help="YAML file of settings (see apical.config); options win over it.")
 ]
@@ -51,7 +53,7 @@ def columns_of(labels: Path, said: list[str], catalogue: Path) -> dict[str, str]
     """
     from apical.ingest.tables import UnknownColumns, read_table, recall_columns, remember_columns
 
-    memory = catalogue.with_name("columns.json")
+    memory = catalogue.with_name(catalogue.name + ".columns.json")
     columns: dict[str, str] = {}
     for item in said:
         field, equals, name = item.partition("=")

@@ -10,7 +10,6 @@ from apical.errors import ClipProblem
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # SOF0-15, and SOF55 of JPEG-LS
 _COSINES = frozenset({0xC0, 0xC1, 0xC2})
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
-_SIZ = 0xFF51
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,29 @@ def check_codestream(data: bytes, rows: int, columns: int, samples: int) -> Code
     return found
 
 
+def is_orderly_jpeg(data: bytes) -> bool:
+    """Whether libjpeg has nothing to warn of up to the pixels of a JPEG.
+
+    Segments follow one another without other bytes between them, and JFIF and Adobe are of known versions.
+    gdcm ends the process where there is something.
+    """
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a filling byte
+            position += 1
+            continue
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        body = data[position + 4 : position + 2 + length]
+        strange = marker == 0 or marker in _BARE or len(body) != length - 2
+        strange |= marker == 0xE0 and body[:5] == b"JFIF\0" and body[5:6] != b"\1"
+        strange |= marker == 0xEE and body[:5] == b"Adobe" and body[11:12] not in (b"\0", b"\1")
+        if strange or marker == 0xDA:
+            return not strange
+        position += 2 + length
+    return False
+
+
 def _jpeg(data: bytes) -> Codestream | None:
     position, jfif, transform = 2, False, None
     while position + 4 <= len(data):
@@ -66,6 +88,8 @@ def _jpeg(data: bytes) -> Codestream | None:
             if position + 10 > len(data):
                 return None
             bits, rows, columns, samples = struct.unpack_from(">BHHB", data, position + 4)
+            if position + 10 + 3 * samples > len(data):
+                return None
             ids = data[position + 10 : position + 10 + 3 * samples : 3]
             colours = _colours(ids, jfif, transform) if marker in _COSINES else None
             return Codestream(rows, columns, samples, bits, colours)

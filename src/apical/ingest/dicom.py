@@ -17,10 +17,11 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from apical.errors import ClipProblem
-from apical.ingest.damage import Unreadable, decoding
+from apical.ingest.damage import Rationed, Unreadable, decoding
 from apical.ingest.facts import Facts
 from apical.ingest.fragments import EncapsulatedFrames, NativeFrames, cut_off
 from apical.ingest.header import check_is_ultrasound, read_facts
@@ -191,7 +192,8 @@ def _read_header(file: BinaryIO) -> Dataset:
         raise ClipProblem("empty file")
     file.seek(0)
     try:
-        dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True, defer_size=LARGEST_ELEMENT)
+        rationed = cast(BinaryIO, Rationed(file))
+        dataset = pydicom.dcmread(rationed, stop_before_pixels=True, force=True, defer_size=LARGEST_ELEMENT)
     except OSError as error:
         if error.errno is not None:  # of the system; pydicom's own have no number
             raise Unreadable from None
@@ -203,10 +205,57 @@ def _read_header(file: BinaryIO) -> Dataset:
         dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
     elif not known:
         raise ClipProblem("incomplete DICOM file")
-    for name in ("VOILUTSequence", "ModalityLUTSequence"):
-        if name in dataset and not dataset[name].value:
-            del dataset[name]  # says nothing, but pydicom would look into it
+    _drop_void_transforms(dataset)
+    _mend_palettes(dataset)
     return dataset
+
+
+def _drop_void_transforms(dataset: Dataset) -> None:
+    """Remove grey transformations that say nothing or cannot be: pydicom would stumble over them."""
+    for name in ("VOILUTSequence", "ModalityLUTSequence"):
+        items = dataset[name].value if name in dataset else None
+        first = items[0] if isinstance(items, Sequence) and items else None
+        sound = isinstance(first, Dataset) and "LUTDescriptor" in first and "LUTData" in first
+        if name in dataset and not sound:
+            del dataset[name]
+    function = str(dataset.get("VOILUTFunction") or "").upper()
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID") and "VOILUTFunction" in dataset:
+        del dataset.VOILUTFunction
+    least = 1e-9 if function in ("LINEAR_EXACT", "SIGMOID") else 1.0
+    pairs = (("WindowWidth", "WindowCenter", least), ("RescaleSlope", "RescaleIntercept", None))
+    for scale, offset, lower in pairs:
+        values = [_first(dataset, scale), _first(dataset, offset)]
+        sound = bool(np.isfinite(values).all()) and (values[0] >= lower if lower else values[0] != 0)
+        for name in (scale, offset) if not sound else ():
+            dataset.pop(name, None)
+
+
+def _first(dataset: Dataset, name: str) -> float:
+    """The first value of a numeric element; NaN where there is none."""
+    value = dataset.get(name)
+    if isinstance(value, MultiValue):
+        value = value[0] if value else None
+    return float("nan") if value is None else float(value)
+
+
+def _mend_palettes(dataset: Dataset) -> None:
+    """Bring palettes to what pydicom takes them for; segmented ones it reads right.
+
+    That is words in little endian, no byte to make them even, and words where pixels are words.
+    """
+    for colour in ("Red", "Green", "Blue"):
+        table, form = (f"{colour}PaletteColorLookupTable{part}" for part in ("Data", "Descriptor"))
+        if table not in dataset or form not in dataset or dataset[table].VR not in ("OW", "OB"):
+            continue
+        data, entries = dataset[table].value, dataset[form].value[0] or 1 << 16
+        if not dataset.original_encoding[1] and dataset[table].VR == "OW":
+            data = np.frombuffer(data, ">u2").astype("<u2").tobytes()
+        if len(data) == entries + 1:
+            data = data[:-1]
+        if len(data) == entries and dataset.get("BitsAllocated") == 16:
+            data = np.repeat(np.frombuffer(data, "u1"), 2).tobytes()
+            dataset[form].value = [*dataset[form].value[:2], 16]
+        dataset[table].value = data
 
 
 def _pixel_element(file: BinaryIO, dataset: Dataset) -> tuple[str, int, int]:

@@ -12,6 +12,10 @@ IMAGE_SUFFIXES = frozenset(
     {".dcm", ".dicom", ".ima", ".avi", ".mp4", ".m4v", ".mov", ".gif", ".png", ".jpg", ".jpeg"}
     | {".nii", ".mhd", ".mha"}
 )
+NOT_OPENED = frozenset({".gz", ".tgz", ".bz2", ".xz", ".tar", ".7z", ".rar", ".iso"})
+NOT_READ = frozenset(
+    {".wmv", ".asf", ".mpg", ".mpeg", ".mkv", ".webm", ".flv", ".bmp", ".tif", ".tiff", ".webp"}
+)
 
 
 def kind_of(head: bytes) -> Kind | None:

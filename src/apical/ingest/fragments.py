@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from apical.errors import ClipProblem
 
-ITEM = 0xFFFEE000
+ITEM, DELIMITER = 0xFFFEE000, b"\xfe\xff\xdd\xe0"
 MOST_FRAGMENTS = 1_000_000
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG and of a JPEG 2000 codestream
 
@@ -75,11 +75,12 @@ class EncapsulatedFrames:
         if length is None:
             raise cut_off(0, frames)
         self._first = start + 8 + length
-        table = _table(file.read(min(length, 4 * frames)), "<I")
+        most = frames + 1  # of a longer table, where the last frame ends
+        table = _table(file.read(min(length, 4 * most)), "<I")
         if extended:
-            table = _table(extended[: 8 * frames], "<Q")
+            table = _table(extended[: 8 * most], "<Q")
         grows = all(one < other for one, other in pairwise(table))
-        self._table = table if len(table) == frames and table[:1] == [0] and grows else None
+        self._table = table if len(table) >= frames and table[:1] == [0] and grows else None
         self._groups: list[list[Span]] | None = None
 
     def read(self, file: BinaryIO, number: int) -> bytes:
@@ -122,17 +123,30 @@ class EncapsulatedFrames:
 def _grouped(file: BinaryIO, spans: list[Span], frames: int) -> list[list[Span]]:
     if frames == 1:
         return [spans]
-    if len(spans) == frames:
+    starts = [_starts(file, position) for position, _ in spans]
+    codestreams = bool(starts) and starts[0]
+    if len(spans) == frames and (not codestreams or all(starts) or _ends(file, spans[-1])):
         return [[span] for span in spans]
     groups: list[list[Span]] = []
-    for span in spans:
-        file.seek(span[0])
-        if file.read(4).startswith(_STARTS) or not groups:
+    for span, begins in zip(spans, starts, strict=True):
+        if begins or not groups:
             groups.append([])
         groups[-1].append(span)
     if len(groups) == 1 or len(groups) > frames:  # no codestreams, or not those of the header
         raise ClipProblem("pixel data does not hold the number of frames that the header says")
     return groups
+
+
+def _starts(file: BinaryIO, position: int) -> bool:
+    """Whether a codestream begins there."""
+    file.seek(position)
+    return file.read(4).startswith(_STARTS)
+
+
+def _ends(file: BinaryIO, last: Span) -> bool:
+    """Whether the delimiter stands behind the last fragment, so that none was cut off."""
+    file.seek(sum(last))
+    return file.read(4) == DELIMITER
 
 
 def _fragments(file: BinaryIO, begin: int, end: int | None = None) -> Iterator[Span]:

@@ -31,7 +31,7 @@ from apical.ingest.clip import open_clip
 from apical.ingest.damage import Unreadable
 from apical.ingest.parallel import ordered_map
 from apical.ingest.places import is_remote
-from apical.ingest.prepare import Prepared, prepare
+from apical.ingest.prepare import CHANGED, Prepared, prepare
 from apical.ingest.sector import Sector
 
 DECODERS = (
@@ -180,8 +180,8 @@ def _build(
     frame_bytes = settings.size**2
     journal = _resume(folder, frame_bytes)
     before = len(journal)
-    clips = list(table.select("path", "sector").iter_rows())[before:]
-    paths = [path for path, _ in clips]
+    clips = list(table.select("clip", "path", "sector").iter_rows())[before:]
+    paths = [path for _, path, _ in clips]
     _refuse_unreadable(paths)
     results = ordered_map(
         partial(_try_prepare, settings=settings),
@@ -214,11 +214,14 @@ def _build(
     _finish(folder, record, table, settings, journal)
 
 
-def _try_prepare(item: tuple[str, str | None], settings: FrameSettings) -> Prepared | ClipProblem:
+def _try_prepare(item: tuple[str, str, str | None], settings: FrameSettings) -> Prepared | ClipProblem:
     """The frames of one clip, from its path and the sector in the catalogue; or why there are none."""
-    path, sector = item
+    name, path, sector = item
     try:
-        return prepare(open_clip(path), settings, Sector.from_json(sector) if sector else None)
+        clip = open_clip(path)
+        if clip.facts.clip != name:
+            raise ClipProblem(CHANGED)
+        return prepare(clip, settings, Sector.from_json(sector) if sector else None)
     except Unreadable:
         return Unreadable()
     except ClipProblem as problem:

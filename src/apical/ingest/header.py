@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from apical.errors import ClipProblem
-from apical.ingest.facts import Facts, Mode, Region, check_size
+from apical.ingest.damage import decoding
+from apical.ingest.facts import Facts, Mode, Region, check_size, possible_frame_time
 from apical.ingest.machines import known_maker, known_model
 from apical.ingest.pseudonyms import tidy
 from apical.views import contrast_agent_in
@@ -27,12 +29,13 @@ _DOCUMENTS = {
 
 _CENTIMETRES = 3
 _STAGES = (
-    ("recovery", re.compile(r"recov|post(?!erior)", re.IGNORECASE)),
+    ("recovery", re.compile(r"recov|(?<!im)post(?!erior)", re.IGNORECASE)),
     ("peak", re.compile(r"peak|max|impost", re.IGNORECASE)),
     ("low", re.compile(r"\blow\b", re.IGNORECASE)),
     ("rest", re.compile(r"rest|base|\bpre\b", re.IGNORECASE)),
 )
 _TISSUE_DOPPLER = re.compile(r"\b(tdi|tvi|dti|tsi|tissue\s*(doppler|velocity))\b", re.IGNORECASE)
+_NO_AGENT = re.compile(r"(no|none|non|not|nil|without|n/?a|false|0|-)\b|-$", re.IGNORECASE)
 _REGION = (
     "RegionSpatialFormat", "RegionDataType",
     "RegionLocationMinX0", "RegionLocationMinY0", "RegionLocationMaxX1", "RegionLocationMaxY1",
@@ -103,7 +106,8 @@ def declared_mode(dataset: Dataset, regions: tuple[Region, ...]) -> Mode | None:
     """The mode from the region tags and, without any, from Image Type value 4 (PS3.3 C.8.5.6.1.1).
 
     Two-dimensional regions of about one size are a comparison. A region of tissue says nothing: many
-    machines write it for colour Doppler too.
+    machines write it for colour Doppler too. Nor do words of tissue Doppler beside a grey picture: they may
+    be those of the whole series.
     """
     if dataset.get("SOPClassUID") == VOLUME:
         return "3d"
@@ -121,11 +125,11 @@ def declared_mode(dataset: Dataset, regions: tuple[Region, ...]) -> Mode | None:
     if _compares(regions):
         return "dual"
     coloured = bool(2 in types or bits & 0x0110)
-    if any(_TISSUE_DOPPLER.search(text(dataset, name) or "") for name in _DESCRIPTIONS):
+    grey = str(dataset.get("PhotometricInterpretation")) in ("MONOCHROME1", "MONOCHROME2")
+    if not grey and any(_TISSUE_DOPPLER.search(text(dataset, name) or "") for name in _DESCRIPTIONS):
         return "tissue-doppler"
     if coloured:
         return "colour"
-    grey = str(dataset.get("PhotometricInterpretation")) in ("MONOCHROME1", "MONOCHROME2")
     tissue = any(r.spatial_format == 1 and r.data_type == 1 for r in regions)
     if grey and (tissue or dataset.get("UltrasoundColorDataPresent") == 0):
         return "2d"
@@ -151,7 +155,7 @@ def _contrast_agent(dataset: Dataset) -> bool | None:
     """Whether an agent was used, where tags tell."""
     agent = text(dataset, "ContrastBolusAgent")
     if agent:
-        return agent.lower() not in ("no", "none", "n/a")
+        return _NO_AGENT.match(agent) is None and contrast_agent_in(agent) is not False
     if dataset.get("ContrastBolusAgentSequence"):
         return True
     told = (contrast_agent_in(text(dataset, name) or "") for name in _DESCRIPTIONS)
@@ -175,11 +179,19 @@ def text(dataset: Dataset, name: str) -> str | None:
 
 
 def _number(dataset: Dataset, name: str) -> float | None:
-    try:
-        value = float(dataset.get(name))
-    except (TypeError, ValueError):
-        return None
-    return value if np.isfinite(value) else None
+    numbers = _numbers(dataset, name)
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _numbers(dataset: Dataset, name: str) -> list[float]:
+    """The values of an element; none of them where one is no number, for the picture does without."""
+    with suppress(ClipProblem), decoding("no numbers"):
+        value: Any = dataset.get(name)
+        several = value if isinstance(value, MultiValue | list) else [] if value is None else [value]
+        numbers = [float(one) for one in several]
+        if np.isfinite(numbers).all():
+            return numbers
+    return []
 
 
 def _within(value: float | None, least: float, most: float) -> float | None:
@@ -193,33 +205,30 @@ def _instance(dataset: Dataset) -> int | None:
 
 def _r_waves(dataset: Dataset) -> tuple[float, ...]:
     """R Wave Time Vector (0018,6060): ms from the first frame, rising."""
-    value: Any = dataset.get("RWaveTimeVector")
-    if value is None:
-        return ()
-    times = [float(time) for time in (value if isinstance(value, MultiValue | list) else [value])]
-    rising = all(one < other for one, other in pairwise(times))
-    return tuple(times[:1000]) if rising and np.isfinite(times).all() else ()
+    times = _numbers(dataset, "RWaveTimeVector")
+    return tuple(times[:1000]) if all(one < other for one, other in pairwise(times)) else ()
 
 
 def _frame_time(dataset: Dataset) -> float | None:
     """Milliseconds between frames from (0018,1063), (0018,1065), (0018,0040) or (0008,2144)."""
     time = _number(dataset, "FrameTime")
-    vector = dataset.get("FrameTimeVector")  # a lone value is no list, and no time either
-    if not time and isinstance(vector, MultiValue) and len(vector) > 1:
-        time = float(np.mean([float(step) for step in vector[1:]]))
+    vector = _numbers(dataset, "FrameTimeVector")[1:]  # the first is no time between frames
+    if not time and vector:
+        time = float(np.mean(vector))
     if not time:
         rate = _number(dataset, "CineRate") or _number(dataset, "RecommendedDisplayFrameRate")
         time = 1000 / rate if rate else None
-    return _within(time, 0.1, 10_000)
+    return possible_frame_time(time)
 
 
 def _regions(dataset: Dataset) -> tuple[Region, ...]:
     found = []
-    for item in dataset.get("SequenceOfUltrasoundRegions") or ():
-        values = [item.get(name) for name in _REGION]
-        if None not in values:
-            form, kind, x0, y0, x1, y1 = (int(value) for value in values)
-            found.append(Region(form, kind, x0, y0, x1, y1, _region_pixel(item)))
+    with suppress(ClipProblem), decoding("no regions"):
+        for item in dataset.get("SequenceOfUltrasoundRegions") or ():
+            values = [_number(item, name) for name in _REGION]
+            form, kind, x0, y0, x1, y1 = (-1 if value is None else int(value) for value in values)
+            if None not in values:
+                found.append(Region(form, kind, x0, y0, x1, y1, _region_pixel(item)))
     return tuple(found)
 
 
@@ -256,8 +265,5 @@ _SPACINGS = ("PixelSpacing", "NominalScannedPixelSpacing")
 
 def _pair(dataset: Dataset, name: str) -> tuple[float, float] | None:
     """(across, down) of an element that is written down \\ across."""
-    value: Any = dataset.get(name)
-    if not isinstance(value, MultiValue | list) or len(value) != 2:
-        return None
-    down, across = (float(side) for side in value)
-    return (across, down) if np.isfinite([across, down]).all() else None
+    sides = _numbers(dataset, name)
+    return (sides[1], sides[0]) if len(sides) == 2 else None

@@ -13,7 +13,7 @@ import polars as pl
 from apical.catalogue import SPLITS, conform
 from apical.errors import CannotDo, WrongCall
 from apical.ingest.label_report import LabelReport
-from apical.ingest.places import as_place, is_remote, member_of
+from apical.ingest.places import archive_of, as_place, is_remote, member_of
 from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_uid, tidy
 from apical.ingest.rescan import unite
 from apical.ingest.tables import Row, read_table, write_table_for_people
@@ -161,7 +161,11 @@ def _finder(table: pl.DataFrame, root: str) -> Callable[[Row], str | None]:
     by_name: dict[str, str | None] = {}
     for clip, path in table.select("clip", "path").iter_rows():
         by_path[path] = clip
-        for name in {PurePosixPath(path).name, PurePosixPath(path).stem}:
+        inside = archive_of(path)
+        if inside is not None:
+            by_path["/".join(inside)] = clip
+        last = PurePosixPath(path if inside is None else inside[1])
+        for name in {last.name, last.stem}:
             by_name[name] = None if name in by_name else clip
 
     def find(row: Row) -> str | None:

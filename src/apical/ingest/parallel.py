@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 IN_FLIGHT = 4  # items a worker that are handed out
 CRASHED, TOO_LONG = "the decoder crashed", "it took too long to read"
 TOO_MUCH = "it needs too much memory to read"
+MAY_PASS = frozenset({CRASHED, TOO_LONG, TOO_MUCH})  # with other bounds, or another decoder
 
 
 def ordered_map(
@@ -39,7 +40,7 @@ def ordered_map(
     Args:
         function: picklable.
         items: picklable; taken as they are needed, at most `IN_FLIGHT` a worker ahead.
-        workers: processes; 1, or a single item, runs here, without any, and so without the bounds.
+        workers: processes; 1 runs here, without any, and so without the bounds.
         failed: gives the result for an item that kills its process (a decoder's memory fault), that
             takes longer than `seconds`, or that needs more memory; its second argument says which.
         seconds: most time for an item; the start of the processes does not count.
@@ -53,11 +54,11 @@ def ordered_map(
         yield from map(function, items)
         return
     waiting = iter(items)
-    first = list(_take(waiting, 2))
-    if len(first) < 2:
+    first = list(_take(waiting, workers))
+    if len(first) < 2 and (not first or (seconds, memory_mb) == (None, None)):
         yield from map(function, first)
         return
-    waiting = chain(first, waiting)
+    waiting, workers = chain(first, waiting), len(first)
     pool = _pool(function, workers, memory_mb)
     flying: deque[tuple[Item, Future[Result]]] = deque()
     try:

@@ -30,10 +30,12 @@ from pydicom.uid import (
 )
 
 from apical.errors import ClipProblem
-from apical.ingest.codestream import check_codestream, read_codestream
+from apical.ingest.codestream import check_codestream, is_orderly_jpeg, read_codestream
 
 JPEG = frozenset("1.2.840.10008.1.2.4." + end for end in ("50", "51", "57", "70"))
+END_OF_JPEG = b"\xff\xd9"
 HTJ2K = frozenset("1.2.840.10008.1.2.4." + end for end in ("201", "202", "203"))
+NEEDS_GDCM = "JPEG of this kind needs python-gdcm: pip install 'apical[gdcm]'"
 _PLUGINS: dict[str, str] = {
     syntax: plugin
     for plugin, syntaxes in (
@@ -167,6 +169,9 @@ class FrameDecoder:
         kind = ("i" if form.signed else "u") + str(form.allocated // 8)
         order = ">" if form.syntax == ExplicitVRBigEndian else "<"
         flat = np.frombuffer(data, order + kind, count=form.rows * form.columns * form.samples)
+        if form.stored < form.allocated:  # what stands in the other bits is no picture
+            spare = form.allocated - form.stored
+            flat = flat << spare >> spare
         if form.samples == 1:
             return flat.reshape(form.rows, form.columns)
         if form.planar:
@@ -191,11 +196,12 @@ class FrameDecoder:
             "pixel_vr": "OB" if form.allocated == 8 else "OW",
         }
         if form.samples > 1:
-            options["planar_configuration"] = form.planar
+            options["planar_configuration"] = 0 if self._compressed else form.planar  # codestreams tell it
         plugin = ""
         if self._compressed:
             plugin = self._plugin(data)
-            data = encapsulate([data], has_bot=False)
+            end = END_OF_JPEG if plugin == "pyjpegls" else b""  # or CharLS looks for a bit for seconds
+            data = encapsulate([data + end], has_bot=False)
         pixels, _ = get_decoder(form.syntax).as_array(
             data, index=0, raw=raw, decoding_plugin=plugin, **options
         )
@@ -213,7 +219,9 @@ class FrameDecoder:
         if found.bits <= 8 and not lossless:
             return "pillow"
         if find_spec("gdcm") is None:
-            raise ClipProblem("JPEG of this kind needs python-gdcm: pip install 'apical[gdcm]'")
+            raise ClipProblem(NEEDS_GDCM)
+        if not is_orderly_jpeg(data):
+            raise ClipProblem("pixel data cannot be decoded")
         return "gdcm"
 
     def _quick_jpeg(self, data: bytes, *, grey: bool, half: bool = False) -> Picture | None:
@@ -284,9 +292,16 @@ class FrameDecoder:
             ends = apply_modality_lut(ends.astype(pixels.dtype), dataset)
             pixels = apply_voi_lut(apply_modality_lut(pixels, dataset), dataset)
             if "VOILUTSequence" in dataset:
-                ends = np.array([0, (1 << int(dataset.VOILUTSequence[0].LUTDescriptor[2])) - 1])
+                ends = _range_of(dataset.VOILUTSequence[0])
+            elif "ModalityLUTSequence" in dataset and "WindowWidth" in dataset:
+                ends = _range_of(dataset.ModalityLUTSequence[0])
         low, high = float(ends.min()), float(ends.max())
         if pixels.dtype != np.uint8 or (low, high) != (0, 255):
             pixels = np.clip(np.rint((pixels - low) * (255 / max(high - low, 1e-9))), 0, 255)
         grey = pixels.astype(np.uint8)
         return 255 - grey if form.photometric == "MONOCHROME1" else grey
+
+
+def _range_of(table: Dataset) -> NDArray[np.int64]:
+    """The least and the greatest value that a lookup table may give."""
+    return np.array([0, (1 << int(table.LUTDescriptor[2])) - 1])

@@ -103,7 +103,9 @@ def stamp(place: str) -> str:
             status = os.stat(place)
             if not S_ISREG(status.st_mode):
                 raise Unreadable
-            return f"{status.st_size} {status.st_mtime_ns}"
+            said = f"{status.st_size} {status.st_mtime_ns}"
+            pixels = [f"{place[:-4]}{end}" for end in (".raw", ".zraw")] if place.endswith(".mhd") else []
+            return " ".join([said, *(stamp(path) for path in pixels if os.path.isfile(path))])
     except OSError:
         raise Unreadable from None
     files, path = _file_system(place)
@@ -216,14 +218,26 @@ def _archive(place: str) -> zipfile.ZipFile:
     key = (place, stamp(place))
     if key not in _archives:
         file = _open(place)
-        with decoding("damaged archive"):
-            archive = zipfile.ZipFile(file)
-            _refuse_bomb(archive, file)
+        try:
+            with decoding("damaged archive"):
+                archive = zipfile.ZipFile(file)
+                _refuse_bomb(archive, file)
+        except ClipProblem:
+            file.close()
+            raise
         _archives[key] = archive
         while len(_archives) > OPEN_ARCHIVES:
-            _archives.popitem(last=False)[1].close()
+            _close(_archives.popitem(last=False)[1])
     _archives.move_to_end(key)
     return _archives[key]
+
+
+def _close(archive: zipfile.ZipFile) -> None:
+    """Close an archive and, which it leaves to us, its file."""
+    file = archive.fp
+    archive.close()
+    if file is not None:
+        file.close()
 
 
 def _refuse_bomb(archive: zipfile.ZipFile, file: IO[bytes]) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -21,7 +21,8 @@ from apical.ingest.journal import Journal, Listed
 from apical.ingest.label_report import LabelReport
 from apical.ingest.labels import import_labels
 from apical.ingest.mapping import map_patients
-from apical.ingest.parallel import TOO_LONG, ordered_map
+from apical.ingest.parallel import MAY_PASS, TOO_LONG, ordered_map
+from apical.ingest.pixels import NEEDS_GDCM
 from apical.ingest.places import archive_of, as_place, is_remote, opened, stamp
 from apical.ingest.pseudonyms import Pseudonyms, clip_id_of_file
 from apical.ingest.rescan import carry_over, check_key, unite
@@ -31,6 +32,7 @@ from apical.views import Vocabulary, standard_vocabulary
 
 NOT_UTF_8 = "its path is not UTF-8; rename it"
 SAME_FILE, SAME_CLIP = "a copy of another file", "another file has the same SOPInstanceUID and other content"
+PASSING = MAY_PASS | {NEEDS_GDCM, str(Unreadable())}  # files with these are read again
 CHUNK = 10_000  # rows that are text at a time
 _OF_FACTS = (
     "clip", "frames", "rows", "columns", "syntax", "frame_time_ms", "heart_rate", "instance",
@@ -108,7 +110,8 @@ def scan(
     pseudonyms = Pseudonyms.load_or_create(salt)
     with Journal(out.with_name(out.name + ".journal"), pseudonyms.fingerprint) as journal:
         _read_files(journal, root, pseudonyms, settings, progress)
-        table, alone = _assemble(journal.rows(root))
+        homes = {} if old is None else dict(old.select("clip", "path").iter_rows())
+        table, alone = _assemble(journal.rows(root), homes)
     if old is not None:
         check_key(table, old, alone, pseudonyms, out.name)
         table = carry_over(table, old, alone, root)
@@ -144,15 +147,15 @@ def _read_files(
     if not total:
         raise CannotDo("the folder holds no DICOM files, videos or pictures", "check the folder")
     rows = ordered_map(
-        partial(read_row, root=root, pseudonyms=pseudonyms),
+        partial(read_row, pseudonyms=pseudonyms),
         journal.unread(root),
         worker_count(settings.workers),
-        partial(_failed_row, root=root, pseudonyms=pseudonyms),
+        partial(_failed_row, pseudonyms=pseudonyms),
         seconds=settings.seconds_per_file,
         memory_mb=settings.memory_mb,
     )
     for number, row in enumerate(rows, start=total - unread + 1):
-        journal.write(row["path"], row, passing=row.get("problem") == str(Unreadable()))
+        journal.write(row["path"], row, passing=row.get("problem") in PASSING)
         if progress is not None:
             progress(number, total)
 
@@ -163,22 +166,22 @@ def _listed(root: str, pseudonyms: Pseudonyms) -> Iterator[Listed]:
         if place != found.place:  # on Linux a name may be any bytes
             found = Found(found.place, NOT_UTF_8)
         if found.problem is not None:
-            row = _without_content(found.place, found.problem, root, pseudonyms)
+            row = _without_content(found.place, found.problem, pseudonyms)
             yield Listed(place, "", row | {"path": place})
             continue
         try:
             yield Listed(place, stamp(place))
         except ClipProblem as problem:
-            yield Listed(place, "", _without_content(place, str(problem), root, pseudonyms))
+            yield Listed(place, "", _without_content(place, str(problem), pseudonyms))
 
 
-def read_row(place: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def read_row(place: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
     """The catalogue row of one file, with `numbered`: whether its patient comes from a Patient ID."""
     try:
         clip = open_clip(place)
     except ClipProblem as problem:
-        return _failed_row(place, str(problem), root, pseudonyms)
-    return {"path": place} | _clip_row(clip, pseudonyms) | _identity(clip, place, root, pseudonyms)
+        return _failed_row(place, str(problem), pseudonyms)
+    return {"path": place} | _clip_row(clip, pseudonyms) | _identity(clip, place, pseudonyms)
 
 
 def _clip_row(clip: Clip, pseudonyms: Pseudonyms) -> dict[str, Any]:
@@ -199,18 +202,18 @@ def _clip_row(clip: Clip, pseudonyms: Pseudonyms) -> dict[str, Any]:
     return row
 
 
-def _identity(clip: Clip, place: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def _identity(clip: Clip, place: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
     patient, study = clip.facts.patient_key, clip.facts.study_key
     return {
-        "patient": pseudonyms.patient(patient) if patient else _folder_patient(place, root, pseudonyms),
+        "patient": pseudonyms.patient(patient) if patient else _folder_patient(place, pseudonyms),
         "study": pseudonyms.study(study) if study else None,
         "numbered": patient is not None and patient != study,
     }
 
 
-def _failed_row(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def _failed_row(place: str, problem: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
     """The row of a file that cannot be used, known again by its content, unless that would take too long."""
-    row = _without_content(place, problem, root, pseudonyms)
+    row = _without_content(place, problem, pseudonyms)
     if problem == TOO_LONG:
         return row
     try:
@@ -220,48 +223,45 @@ def _failed_row(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> 
         return row
 
 
-def _without_content(place: str, problem: str, root: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
+def _without_content(place: str, problem: str, pseudonyms: Pseudonyms) -> dict[str, Any]:
     """The row of a file that is not read, known again by its place."""
-    patient = _folder_patient(place, root, pseudonyms)
-    clip = pseudonyms.file(_relative(place, root))
+    patient = _folder_patient(place, pseudonyms)
+    clip = pseudonyms.file(place)
     return {"clip": clip, "path": place, "patient": patient, "problem": problem, "numbered": False}
 
 
-def _folder_patient(place: str, root: str, pseudonyms: Pseudonyms) -> str:
-    return pseudonyms.patient("folder\0" + str(PurePosixPath(_relative(place, root)).parent))
+def _folder_patient(place: str, pseudonyms: Pseudonyms) -> str:
+    """The whole path, so that it does not depend on what was scanned; an archive as if it were a folder."""
+    path = "/".join(archive_of(place) or (place,))
+    return pseudonyms.patient("folder\0" + path.rpartition("/")[0])
 
 
-def _relative(place: str, root: str) -> str:
-    """A place below the root, an archive as if it were a folder."""
-    inside = archive_of(place)
-    if inside is not None:
-        return f"{_relative(inside[0], root)}/{inside[1]}"
-    if place == root:
-        return PurePosixPath(place).name
-    return place.removeprefix(root).lstrip("/")
-
-
-def _assemble(rows: Iterator[dict[str, Any]]) -> tuple[pl.DataFrame, dict[str, str]]:
+def _assemble(
+    rows: Iterator[dict[str, Any]], homes: Mapping[str, str]
+) -> tuple[pl.DataFrame, dict[str, str]]:
     """The rows as a table, with patients united, and the patient that each clip's own file gives."""
     chunks = []
     while chunk := list(islice(rows, CHUNK)):
         chunks.append(pl.DataFrame(chunk, schema=_ROW))
-    table = _tell_apart(pl.concat(chunks))
+    table = _tell_apart(pl.concat(chunks), homes)
     alone = dict(table.select("clip", "patient").iter_rows())
     numbered = set(table.filter("numbered")["patient"])
     united = unite(table["patient"].to_list(), table["study"].to_list(), numbered)
     return table.with_columns(patient=pl.Series(united, dtype=pl.String)).select(*SCHEMA), alone
 
 
-def _tell_apart(table: pl.DataFrame) -> pl.DataFrame:
+def _tell_apart(table: pl.DataFrame, homes: Mapping[str, str]) -> pl.DataFrame:
     """Give all copies of a clip but one ids of their own, and a problem.
 
-    The first copy that can be used stays the clip: a damaged copy must not take its place.
+    Of those that can be used the one that was the clip before (`homes`) stays it, for people have labelled
+    what they saw there, else the first: a damaged copy must not take its place.
     """
     copies = table.with_row_index("at").filter(pl.col("clip").is_duplicated())
+    home = pl.col("clip").replace_strict(homes, default="", return_dtype=pl.String)
+    copies = copies.with_columns(moved=pl.col("path") != home)
     clips, problems = table["clip"].to_list(), table["problem"].to_list()
     for (clip,), group in copies.group_by("clip", maintain_order=True):
-        ordered = group.sort(pl.col("problem").is_not_null(), "at", maintain_order=True)
+        ordered = group.sort(pl.col("problem").is_not_null(), "moved", "at", maintain_order=True)
         content = {place: _content(place) for place in ordered["path"]}
         first = content[ordered["path"][0]]
         for number, (at, place, problem) in enumerate(

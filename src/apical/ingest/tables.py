@@ -171,7 +171,9 @@ def _excel(path: Path) -> list[dict[str, Any]]:
 
     try:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = list(book.worksheets[0].iter_rows(values_only=True))
+        sheet = book.worksheets[0]
+        sheet.reset_dimensions()  # what a file says of its size may be wrong
+        rows = list(sheet.iter_rows(values_only=True))
         book.close()
     except Exception as error:  # openpyxl raises what zipfile, XML and its own parts raise
         raise _unreadable(path, type(error).__name__) from None

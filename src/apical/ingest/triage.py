@@ -49,7 +49,7 @@ def triage(clip: Clip) -> Triage:
     laid_out = layout(np.stack([reduced(frame, factor) for frame in frames]))
     if laid_out is not None:
         return Triage(laid_out, None)
-    if declared in ("2d", "tissue-doppler"):
+    if declared == "2d":
         return Triage(declared, find_sector(frames, clip.facts.regions))
     colour = clip.decode_colour(spread(clip.facts.frames, LOOKED_AT_IN_COLOUR), exact=False)
     small = np.stack([reduced(frame, factor) for frame in colour])
@@ -65,4 +65,6 @@ def triage(clip: Clip) -> Triage:
     if is_rendering(middle, inside, shaped=shaped):
         return Triage("3d", None)
     seen = doppler(small, inside)
-    return Triage("colour" if (declared, seen) == ("colour", "2d") else seen, sector)
+    if (declared == "colour" and seen == "2d") or (declared == "tissue-doppler" and seen == "colour"):
+        seen = declared
+    return Triage(seen, sector)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.damage import Unreadable, decoding
-from apical.ingest.facts import MOST_FRAMES, MOST_PIXELS, Facts, check_size
+from apical.ingest.facts import MOST_FRAMES, MOST_PIXELS, Facts, check_size, possible_frame_time
 from apical.ingest.places import opened
 from apical.ingest.pseudonyms import clip_id_of_file
 
@@ -29,10 +29,14 @@ Layout = Literal["gray", "rgb24"]
 
 @dataclass(frozen=True)
 class _Packet:
-    """Where a frame is shown, and where decoding for it can begin."""
+    """Where a frame is shown, and where decoding for it can begin.
+
+    That is the key frame before it, or the one before that for frames that are stored behind a key frame and
+    shown ahead of it: they may lean on the group before (an open one).
+    """
 
     time: int
-    key: int  # time of the key frame
+    key: int  # time of that key frame
 
 
 class VideoStream:
@@ -56,7 +60,7 @@ class VideoStream:
             check_size(1, stream.height, stream.width)
             self.rows, self.columns = int(stream.height), int(stream.width)
             rate = stream.average_rate
-            self.frame_time_ms = float(1000 / rate) if rate else None
+            self.frame_time_ms = possible_frame_time(float(1000 / rate) if rate else None)
             self._packets = _packets(video, stream) if container != "gif" else None
         if self._packets is not None and not self._is_true(self._packets):
             self._packets = None
@@ -146,7 +150,7 @@ class _Opened:
 
     def __enter__(self) -> Any:
         file = self._file.__enter__()
-        self._video = av.open(file, format=self._container, options={"protocol_whitelist": ""})
+        self._video = av.open(file, "r", format=self._container, options={"protocol_whitelist": ""})
         return self._video
 
     def __exit__(self, *error: Any) -> None:
@@ -169,15 +173,16 @@ def _packets(video: Any, stream: Any) -> list[_Packet] | None:
     """The packets in the order of their frames; None where they have no times."""
     found: list[_Packet] = []
     key: int | None = None
+    before, shown = key, 0  # the key frame before that, and when the last one is shown
     for packet in _some(video.demux(stream)):
         time = packet.pts
         if time is None:
             return None
         if packet.is_keyframe:
-            key = packet.dts if packet.dts is not None else time
+            before, key, shown = key, packet.dts if packet.dts is not None else time, time
         if key is None:
             return None
-        found.append(_Packet(time, key))
+        found.append(_Packet(time, key if time >= shown or before is None else before))
     found.sort(key=lambda packet: packet.time)
     distinct = len({packet.time for packet in found}) == len(found)
     return found if found and distinct else None

@@ -7,8 +7,11 @@ that says it is space and not time, is a volume, which has no view and no sector
 from __future__ import annotations
 
 import gzip
+import logging
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.damage import decoding
-from apical.ingest.facts import Facts, check_size
+from apical.ingest.facts import Facts, check_size, possible_frame_time
 from apical.ingest.formats import kind_of
 from apical.ingest.places import archive_of, is_remote, member_of, opened
 from apical.ingest.pseudonyms import clip_id_of_bytes
@@ -52,7 +55,7 @@ class VolumeClip:
 
     def __init__(self, place: str, kind: str) -> None:
         """Read the file; raises `ClipProblem` as `DicomClip` does."""
-        with decoding("damaged NIfTI file" if kind == "nifti" else "damaged MetaImage file"):
+        with _quiet(), decoding("damaged NIfTI file" if kind == "nifti" else "damaged MetaImage file"):
             voxels = _read_nifti(place) if kind == "nifti" else _read_meta(place)
             frames, rows, columns = voxels.values.shape[:3]
             check_size(frames, rows, columns)
@@ -66,7 +69,7 @@ class VolumeClip:
             rows,
             columns,
             syntax="NIfTI" if kind == "nifti" else "MetaImage",
-            frame_time_ms=voxels.frame_time_ms,
+            frame_time_ms=possible_frame_time(voxels.frame_time_ms),
             mode="3d" if voxels.spatial else None,
             pixel_mm=(across, down) if sane else None,
             pixel_aspect=down / across if sane else 1.0,
@@ -90,16 +93,30 @@ class VolumeClip:
         return frames if frames.ndim == 4 else np.repeat(frames[..., None], 3, axis=3)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what nibabel logs of a header, and what NumPy warns of numbers that are too large or none."""
+    logger = logging.getLogger("nibabel.global")
+    was = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was
+
+
 def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     """Grey levels 0-255: bytes as they are, real values of that range rounded, other ranges stretched."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values, dtype=np.uint8)
-    real = values.astype(np.float32)
+    real = values.astype(np.result_type(values.dtype, np.float32))
     real[~np.isfinite(real)] = 0
     low, high = float(real.min()), float(real.max())
     if low < 0 or high > 255 or high <= 1:
-        real = (real - low) * (255 / (high - low) if high > low else 0.0)
-    return np.rint(real).astype(np.uint8)
+        real = np.nan_to_num((real - low) * (255 / (high - low) if high > low else 0.0))
+    return np.asarray(np.rint(np.clip(real, 0, 255)), np.uint8)
 
 
 def _read_nifti(place: str) -> _Voxels:
@@ -127,13 +144,15 @@ def _read_nifti(place: str) -> _Voxels:
             values = values.reshape(*values.shape[:3], -1)[..., 0]
         ordered = values.reshape(values.shape[0], values.shape[1], -1).transpose(2, 1, 0)
     zooms = [float(zoom) for zoom in image.header.get_zooms()]
+    raw = kind.header_class(content[: kind.header_class.sizeof_hdr], check=False)  # nibabel makes 1 of 0
+    across, down = (abs(float(side)) for side in raw["pixdim"][1:3])
     units = image.header.get_xyzt_units()
     time = zooms[3] if len(zooms) > 3 and len(shape) > 3 else None
     milliseconds = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}.get(units[1])
     spatial = len(shape) > 3 and shape[2] > 1
     return _Voxels(
         ordered,
-        (zooms[0], zooms[1]),
+        (across, down),
         time * milliseconds if time and milliseconds and not spatial else None,
         spatial,
         content,
@@ -144,7 +163,7 @@ def _plain(file: BinaryIO) -> bytes:
     """The bytes of a file, unpacked if they are packed, up to the limit."""
     head = file.read(2)
     file.seek(0)
-    source = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if head == b"\x1f\x8b" else file
+    source = cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb")) if head == b"\x1f\x8b" else file
     content = source.read(LARGEST_VOLUME + 1)
     if len(content) > LARGEST_VOLUME:
         raise ClipProblem("unpacks to far more than the file holds: a decompression bomb")
@@ -174,7 +193,7 @@ def _read_meta(place: str) -> _Voxels:
     big = header.get("BinaryDataByteOrderMSB", header.get("ElementByteOrderMSB", "False")).lower() == "true"
     kind = np.dtype((">" if big else "<") + _TYPES[header["ElementType"].removesuffix("_ARRAY")])
     channels = int(header.get("ElementNumberOfChannels", "1"))
-    if channels not in (1, 3):
+    if channels not in (1, 3) or header.get("BinaryData", "True").lower() == "false":
         raise ClipProblem("damaged MetaImage file")
     count = int(np.prod(size)) * channels
     if header.get("CompressedData", "False").lower() == "true":
@@ -229,5 +248,5 @@ def _beside(place: str, name: str) -> str:
 def is_packed_nifti(file: BinaryIO) -> bool:
     """Whether a gzip file holds a NIfTI header."""
     file.seek(0)
-    with gzip.GzipFile(fileobj=file) as plain:
+    with gzip.GzipFile(fileobj=file, mode="rb") as plain:
         return kind_of(plain.read(352)) == "nifti"

@@ -7,14 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import BinaryIO, cast
 
 import pydicom
 from pydicom.dataelem import RawDataElement
 
 from apical.errors import ClipProblem
-from apical.ingest.damage import Unreadable, decoding
+from apical.ingest.damage import Rationed, Unreadable, decoding
 from apical.ingest.dicom import quiet_pydicom
-from apical.ingest.formats import HEAD, IMAGE_SUFFIXES, kind_of
+from apical.ingest.formats import HEAD, IMAGE_SUFFIXES, NOT_OPENED, NOT_READ, kind_of
 from apical.ingest.places import (
     INSIDE,
     archive_of,
@@ -33,6 +34,8 @@ DOCUMENTS = frozenset(  # zip archives too, but of texts and programs
     {".docx", ".docm", ".xlsx", ".xlsm", ".pptx", ".pptm", ".odt", ".ods", ".odp", ".epub", ".jar", ".apk"}
 )
 NESTED = "an archive inside an archive is not opened"
+PACKED = "an archive of a kind that is not opened; unpack it"
+FOREIGN = "a video or picture of a kind that is not read; convert it to MP4 or PNG"
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,9 @@ def _folder(root: str) -> Iterator[Found]:
 def _file(place: str, *, asked_for: bool = False) -> Iterator[Found]:
     """A file, if it may be a clip; the members of an archive. One that was `asked_for` may always be."""
     suffix = _suffix(place)
+    if suffix in NOT_OPENED | NOT_READ:
+        yield Found(place, PACKED if suffix in NOT_OPENED else FOREIGN)
+        return
     try:
         kind = suffix if suffix in (".zip", *IMAGE_SUFFIXES) else _kind(place)
     except ClipProblem as problem:
@@ -152,7 +158,7 @@ def _listed(directory: str) -> Iterator[Found]:
     """The files that a DICOMDIR lists (PS3.3 F.3), with a problem if they are not there."""
     try:
         with opened(directory) as file, quiet_pydicom(), decoding("damaged list of files (DICOMDIR)"):
-            dataset = pydicom.dcmread(file)
+            dataset = pydicom.dcmread(cast(BinaryIO, Rationed(file)))
             raw: object = dataset.get_item("DirectoryRecordSequence")
             if isinstance(raw, RawDataElement) and len(raw.value or b"") < raw.length:
                 raise ValueError  # cut off, which pydicom reads as a shorter list
