@@ -245,7 +245,12 @@ def test_palette(tmp_path: Path, frames: NDArray[np.uint8], bits: int, shift: in
         ({"PhotometricInterpretation": "PALETTE COLOR"}, ((1, 1, 0, 0, 99, 99),), None),
         ({}, ((1, 1, 0, 0, 99, 99), (1, 1, 100, 0, 199, 99)), "dual"),
         ({}, ((1, 1, 0, 0, 99, 99), (1, 1, 150, 150, 169, 169)), "2d"),
-        ({"SeriesDescription": "TDI A4C"}, ((1, 2, 0, 0, 99, 99),), "tissue-doppler"),
+        (
+            {"SeriesDescription": "TDI A4C", "PhotometricInterpretation": "PALETTE COLOR"},
+            ((1, 2, 0, 0, 99, 99),),
+            "tissue-doppler",
+        ),
+        ({"SeriesDescription": "Echo 2D + TDI + strain"}, ((1, 1, 0, 0, 99, 99),), "2d"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "TTE", "0041"]}, (), "3d"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6.2"}, (), "3d"),
         ({}, ((1, 2, 0, 0, 99, 99),), "colour"),

@@ -21,7 +21,6 @@ from apical.errors import ClipProblem
 from apical.ingest.evidence import (
     Evidence,
     Mask,
-    Picture,
     collect,
     extremes,
     hull,
@@ -89,6 +88,20 @@ class Sector:
     @cached_property
     def _filled(self) -> NDArray[np.uint8]:
         return _fill(self.outline, self.size).view(np.uint8)
+
+    @property
+    def kept(self) -> float:
+        """The share of the outline's inside that holes have left."""
+        return float(self.mask.sum() / max(1, self._filled.sum()))
+
+    def without(self, written: Mask) -> Sector:
+        """With further holes, where `written`, of the shape of `box`, is True."""
+        x0, y0, x1, y1 = self.box
+        there = (written & self.mask[y0:y1, x0:x1]).astype(np.uint8)
+        contours, _ = cv2.findContours(there, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        corners = [cv2.approxPolyDP(contour, 1.0, True).reshape(-1, 2) for contour in contours]
+        added = (np.asarray(points + np.array([x0, y0]), np.float64) for points in corners)
+        return replace(self, holes=(*self.holes, *added))
 
     @cached_property
     def halved(self) -> Sector:
@@ -167,22 +180,13 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
         if confidence >= least and SMALLEST_SHARE * area <= share <= most and _plausible(mask, evidence):
             corners = np.round(outline * factor + (factor - 1) / 2, 1)  # as it is written, see `to_json`
             found = Sector(kind, corners, tuple(map(_corners, blank)), (height, width), confidence)
-            writing = _writing_in(found, peak, low, evidence.cine)
-            found = replace(found, holes=(*found.holes, *writing))
-            if found.mask.sum() >= LEAST_KEPT * _fill(corners, found.size).sum():
+            x0, y0, x1, y1 = found.box
+            letter = letter_height(found.size)
+            written = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=evidence.cine)
+            found = found.without(written)
+            if found.kept >= LEAST_KEPT:
                 return found
     raise ClipProblem(_NOT_FOUND)
-
-
-def _writing_in(sector: Sector, peak: Picture, low: Picture, cine: bool) -> list[Points]:
-    """The outlines of what stands written on the image."""
-    x0, y0, x1, y1 = sector.box
-    letter = letter_height(peak.shape)
-    writing = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=cine)
-    writing &= sector.mask[y0:y1, x0:x1]
-    contours, _ = cv2.findContours(writing.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    corners = [cv2.approxPolyDP(contour, 1.0, True).reshape(-1, 2) for contour in contours]
-    return [np.asarray(points + np.array([x0, y0]), np.float64) for points in corners]
 
 
 def _candidates(evidence: Evidence, window: tuple[float, ...]) -> Iterator[tuple[str, Points]]:
