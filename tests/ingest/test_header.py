@@ -13,8 +13,10 @@ import pytest
 from clip_files import write_dicom
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import write_file_meta_info
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from apical.errors import ClipProblem
@@ -182,6 +184,10 @@ def test_what_is_ultrasound(elements: dict[str, Any], problem: str | None) -> No
         ({"ContrastBolusAgent": "Lumason"}, True),
         ({"ContrastBolusAgent": "NONE"}, False),
         ({"ContrastBolusAgent": "no"}, False),
+        ({"ContrastBolusAgent": "No contrast"}, False),
+        ({"ContrastBolusAgent": "without contrast"}, False),
+        ({"ContrastBolusAgent": "not given"}, False),
+        ({"ContrastBolusAgent": "Novaluma"}, True),
         ({"ContrastBolusAgentSequence": [Dataset()]}, True),
         ({"SeriesDescription": "LVO contrast A4C"}, True),
     ],
@@ -286,3 +292,15 @@ def test_no_preamble(tmp_path: Path, syntax: str, meta: bool) -> None:
     told = asdict(clip.facts) | {"syntax": ""}
     assert told == asdict(expected) | {"syntax": ""}
     assert clip.facts.syntax == pydicom.uid.UID(syntax).name
+
+
+@pytest.mark.parametrize(
+    "name", ["PixelSpacing", "RWaveTimeVector", "FrameTimeVector", "HeartRate", "FrameTime"]
+)
+def test_numbers_with_commas_cost_no_more_than_themselves(name: str) -> None:
+    """As programs of some countries write them; the picture can be read without."""
+    old = header()
+    value = "33,3" if name in ("HeartRate", "FrameTime") else "0,05\\0,05"
+    old[name] = RawDataElement(Tag(name), "DS", len(value), value.encode(), 0, False, True)
+    said = read_facts(old, "0" * 16, "some syntax")
+    assert (said.pixel_mm, said.r_waves_ms, said.heart_rate) == (None, (), None)
