@@ -7,14 +7,14 @@ Letters that are shown for less than `BLOCK` frames, or that are not upright, ma
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
-from apical.ingest.clip import Clip
+from apical.ingest.clip import Clip, colours
 from apical.ingest.evidence import Picture, extremes, letter_height
 from apical.ingest.facts import Mode
 from apical.ingest.sector import LEAST_KEPT, Sector
@@ -33,11 +33,12 @@ def without_burnt_in(clip: Clip, sector: Sector, mode: Mode) -> Sector:
     letter = letter_height(sector.size)
     written = np.zeros((y1 - y0, x1 - x0), bool)
     halves: list[tuple[Picture, Picture]] = []
+    every = (frame[y0:y1, x0:x1] for frame in colours(clip, exact=False))
     for first, end in _half_blocks(clip.facts.frames):
-        frames = clip.decode_colour(range(first, end), exact=False)[:, y0:y1, x0:x1]
+        frames = np.stack(list(islice(every, end - first)))
         if mode == "2d":
-            colours = np.max([_range_of_channels(frame) for frame in frames], axis=0)
-            written |= find_writing(colours, colours, letter, cine=False)
+            tints = np.max([_range_of_channels(frame) for frame in frames], axis=0)
+            written |= find_writing(tints, tints, letter, cine=False)
         halves.append(extremes(frames.max(axis=3)))
     for (peak, low), (next_peak, next_low) in pairwise(halves):
         peak, low = np.maximum(peak, next_peak), np.minimum(low, next_low)

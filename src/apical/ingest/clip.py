@@ -19,6 +19,8 @@ from apical.ingest.still import StillClip
 from apical.ingest.video import VideoClip
 from apical.ingest.volume import VolumeClip, is_packed_nifti
 
+MOST_AT_A_TIME, BYTES_AT_A_TIME = 32, 64 << 20  # of frames; a video begins anew at a key frame each time
+
 
 class Clip(Protocol):
     """What every kind of file offers.
@@ -40,6 +42,14 @@ class Clip(Protocol):
 
     def decode_colour(self, numbers: Sequence[int], *, exact: bool = True) -> NDArray[np.uint8]:
         """RGB frames, (len(numbers), rows, columns, 3) uint8; raises `ClipProblem`."""
+
+
+def colours(clip: Clip, *, exact: bool = True) -> Iterator[NDArray[np.uint8]]:
+    """Every frame in RGB, (rows, columns, 3) uint8, a few decoded at a time; raises as `decode_colour`."""
+    few = max(1, min(MOST_AT_A_TIME, BYTES_AT_A_TIME // (3 * clip.facts.rows * clip.facts.columns)))
+    for first in range(0, clip.facts.frames, few):
+        numbers = range(first, min(first + few, clip.facts.frames))
+        yield from clip.decode_colour(numbers, exact=exact)
 
 
 def open_clip(place: Path | str) -> Clip:

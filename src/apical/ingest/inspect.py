@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apical.config import FrameSettings
-from apical.errors import ClipProblem, WrongCall
+from apical.errors import CannotDo, ClipProblem, WrongCall
 from apical.files import write_atomically
 from apical.ingest.clip import Clip, open_clip
 from apical.ingest.facts import Facts
@@ -25,6 +25,7 @@ from apical.ingest.walk import walk
 TILE = 300  # pixels, height of a picture on the sheet
 MOST_CLIPS = 200  # on one sheet
 COARSE = 24  # cells along the screen's height, larger than letters, that show what lies beside the image
+COARSER = 12  # of a screen without an image, which may be a page with a large title
 GREEN, MAGENTA, GREY = (110, 220, 90), (230, 90, 230), (170, 170, 170)
 
 Colours = NDArray[np.uint8]
@@ -101,11 +102,16 @@ def inspect(
 
     Raises:
         WrongCall: there is nothing to draw, or `out` does not end in .png.
-        CannotDo: `out` cannot be written.
+        CannotDo: a source cannot be listed, or `out` cannot be written.
     """
     if out.suffix.lower() != ".png":
         raise WrongCall(f"a picture cannot be written as '{out.suffix}'", "let --out end in .png")
-    found = [one for file in files for one in walk(as_place(file))][:MOST_CLIPS]
+    try:
+        found = [one for file in files for one in walk(as_place(file))][:MOST_CLIPS]
+    except ClipProblem as problem:
+        raise CannotDo(
+            f"a source cannot be listed ({problem})", "check its address and your access"
+        ) from None
     if not found:
         raise WrongCall("there is no clip in what was given", "give files, or a folder that holds some")
     seen, strips = [], []
@@ -140,11 +146,11 @@ def _look(
     try:
         seen = triage(clip)
     except ClipProblem as problem:
-        hidden = screen if show_screen else _coarse(screen)
+        hidden = screen if show_screen else _coarse(screen, COARSER)
         return replace(inspection, problem=str(problem)), [_scaled(hidden)]
     inspection = replace(inspection, mode=seen.mode, sector=seen.sector)
     if seen.sector is None:
-        return inspection, [_scaled(screen if show_screen else _coarse(screen))]
+        return inspection, [_scaled(screen if show_screen else _coarse(screen, COARSER))]
     return inspection, _pictures(clip, screen, seen.sector, seen.mode, settings, show_screen)
 
 
@@ -164,9 +170,9 @@ def _pictures(
     return pictures
 
 
-def _coarse(screen: Colours) -> Colours:
+def _coarse(screen: Colours, cells: int = COARSE) -> Colours:
     """A screen in cells too large to read letters in."""
-    cell = max(1, screen.shape[0] // COARSE)
+    cell = max(1, screen.shape[0] // cells)
     small = (max(1, screen.shape[1] // cell), max(1, screen.shape[0] // cell))
     means = cv2.resize(screen, small, interpolation=cv2.INTER_AREA)
     return np.asarray(

@@ -31,7 +31,6 @@ def ordered_map(
     items: Iterable[Item],
     workers: int,
     failed: Callable[[Item, str], Result],
-    *,
     seconds: float | None = None,
     memory_mb: int | None = None,
 ) -> Iterator[Result]:
