@@ -155,7 +155,7 @@ def export_labels(table: pl.DataFrame, out: Path) -> None:
 
 
 def _finder(table: pl.DataFrame, root: str) -> Callable[[Row], str | None]:
-    """A function that finds the clip a row names; None where there is none, or more than one."""
+    """A function that finds the clip a row names, in each way it does; None if there is none or several."""
     clips = set(table["clip"])
     by_path: dict[str, str] = {}
     by_name: dict[str, str | None] = {}
@@ -169,13 +169,14 @@ def _finder(table: pl.DataFrame, root: str) -> Callable[[Row], str | None]:
             by_name[name] = None if name in by_name else clip
 
     def find(row: Row) -> str | None:
-        if row.get("clip") in clips:
-            return row["clip"]
+        named = {row["clip"]} if row.get("clip") in clips else set()
         if "sopinstanceuid" in row and (clip := clip_id_of_uid(row["sopinstanceuid"])) in clips:
-            return clip
-        if "file" not in row:
-            return None
-        text = row["file"]
+            named.add(clip)
+        if "file" in row and (of_file := by_file(row["file"])) is not None:
+            named.add(of_file)
+        return named.pop() if len(named) == 1 else None
+
+    def by_file(text: str) -> str | None:
         parts = PureWindowsPath(text).as_posix()
         for form in (text, parts):
             for path in _forms(root, form):
