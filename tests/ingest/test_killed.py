@@ -26,8 +26,8 @@ from apical.ingest import scan as module
 real = module.read_row
 folder, out, log, workers, stop_at = sys.argv[1:]
 
-def read_row(place, root, pseudonyms):
-    row = real(place, root, pseudonyms)
+def read_row(place, pseudonyms):
+    row = real(place, pseudonyms)
     with open(log, "a") as file:
         file.write(Path(place).name + "\\n")
     if len(Path(log).read_text().splitlines()) >= int(stop_at):

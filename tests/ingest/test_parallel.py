@@ -109,10 +109,11 @@ def test_the_start_of_the_processes_does_not_count(tmp_path: Path, monkeypatch: 
 
 
 def test_a_single_worker_is_this_process() -> None:
-    """So it has no bounds."""
-    for items, workers in ((range(3), 1), (range(1), 2)):
-        assert set(ordered_map(process, items, workers, failed, seconds=1, memory_mb=512)) == {os.getpid()}
-    assert os.getpid() not in set(ordered_map(process, range(3), 2, failed))
+    """So it has no bounds; a single item is read here only if there are none."""
+    assert set(ordered_map(process, range(3), 1, failed, seconds=60)) == {os.getpid()}
+    assert list(ordered_map(process, range(1), 2, failed)) == [os.getpid()]
+    for items, bounds in ((3, {}), (1, {"seconds": 60}), (1, {"memory_mb": 512})):
+        assert os.getpid() not in set(ordered_map(process, range(items), 2, failed, **bounds))
 
 
 def test_a_timeout_of_the_function_is_its_own() -> None:
