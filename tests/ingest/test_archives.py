@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import errno
+import gc
+import os
 import random
 import shutil
 import tempfile
@@ -227,6 +229,31 @@ def test_few_archives_are_kept_open(tmp_path: Path) -> None:
     for number in range(6):
         assert members(str(write_zip(tmp_path / f"{number}.zip", {"a": b""}))) == ["a"]
     assert len(places._archives) == places.OPEN_ARCHIVES
+
+
+def open_files(folder: Path) -> list[str]:
+    """Those of this process that lie in a folder."""
+    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+    return [os.readlink(link) for link in links if os.path.realpath(link).startswith(str(folder))]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files on this system")
+def test_archives_that_are_damaged_or_no_longer_kept_are_closed(tmp_path: Path) -> None:
+    """Not when some collection of garbage closes them: a store of a million archives has no such time."""
+    gc.disable()
+    try:
+        archives = [write_zip(tmp_path / f"{number}.zip", {"a": b"a"}) for number in range(4)]
+        for archive in archives:
+            assert members(str(archive)) == ["a"]
+        kept = [str(archive) for archive in archives[-places.OPEN_ARCHIVES :]]
+        assert sorted(open_files(tmp_path)) == kept
+        broken = tmp_path / "broken.zip"
+        broken.write_bytes(archives[0].read_bytes()[:-9])
+        with pytest.raises(ClipProblem) as caught:
+            members(str(broken))
+        assert sorted(open_files(tmp_path)) == kept, caught
+    finally:
+        gc.enable()
 
 
 def test_a_full_disk_is_no_damage_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
+import PIL.Image
 import pytest
-from clip_files import fan_mask, write_dicom
+import SimpleITK
+from clip_files import fan_mask, write_dicom, write_zip
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.clip import open_clip
+from apical.ingest.places import member_of
 from apical.ingest.sampling import spread
 from apical.ingest.triage import Triage, triage
 
@@ -72,3 +76,40 @@ def test_declared_colour_has_a_sector(tmp_path: Path, frames: NDArray[np.uint8])
 def test_unreadable_places_are_problems(tmp_path: Path, name: str) -> None:
     with pytest.raises(ClipProblem, match=r"^the file cannot be read$"):
         open_clip(tmp_path / name)
+
+
+KINDS = (".avi", ".mp4", ".gif", ".nii.gz", ".png", ".jpg", ".mha", ".dcm")
+
+
+def write_kind(path: Path, frames: NDArray[np.uint8]) -> Path:
+    """Frames in the format of the suffix; stills hold the first."""
+    name = str(path)
+    if path.suffix in (".avi", ".mp4"):
+        codec = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
+        video = cv2.VideoWriter(name, codec, 25, frames.shape[:0:-1], isColor=False)
+        for frame in frames:
+            video.write(frame)
+        video.release()
+    elif path.suffix == ".gif":
+        pictures = [PIL.Image.fromarray(frame) for frame in frames]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=40)
+    elif path.suffix == ".dcm":
+        write_dicom(path, frames)
+    elif path.suffix in (".gz", ".mha"):
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(frames), name)
+    else:
+        cv2.imwrite(name, frames[0])
+    return path
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_every_kind_opens_in_an_archive_as_outside(
+    tmp_path: Path, frames: NDArray[np.uint8], suffix: str
+) -> None:
+    path = write_kind(tmp_path / f"a{suffix}", frames[:3])
+    archive = write_zip(tmp_path / "a.zip", {path.name: path.read_bytes()})
+    clip, packed = open_clip(path), open_clip(member_of(str(archive), path.name))
+    assert packed.facts == clip.facts
+    assert clip.facts.frames == (1 if suffix in (".png", ".jpg") else 3)
+    last = [clip.facts.frames - 1]
+    assert np.array_equal(packed.decode(last), clip.decode(last))

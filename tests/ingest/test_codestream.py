@@ -254,3 +254,23 @@ def test_jpeg_ls_decoders_are_told_where_a_frame_ends(tmp_path: Path) -> None:
     assert [data[-2:] for data in given] == [b"\xff\xd9"]
     with pytest.raises(ClipProblem, match=r"^pixel data cannot be decoded$"):
         DicomClip(path).decode([0])
+
+
+@pytest.mark.parametrize("bits", [0, 17, 252])
+def test_a_jpeg_of_impossible_depth_is_a_problem_and_no_crash(tmp_path: Path, bits: int) -> None:
+    """GDCM reads beyond its memory."""
+    path = write_dicom(tmp_path / "a", picture(1, 40, 53, 3), photometric="YBR_FULL_422", jpeg=True)
+    dataset, frame = pydicom.dcmread(path), bytearray(codestream_of(path))
+    frame[frame.index(b"\xff\xc0") + 4] = bits
+    dataset.PixelData = encapsulate([bytes(frame)])
+    dataset.save_as(path)
+    with pytest.raises(ClipProblem, match=r"^pixel data cannot be decoded$"):
+        DicomClip(path).decode([0])
+
+
+@pytest.mark.parametrize(("length", "sound"), [(12, True), (8, True), (0, False), (7, False)])
+def test_boxes_before_a_codestream_must_lead_on(length: int, sound: bool) -> None:
+    """pydicom would follow a box of length 0 for ever."""
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I", length) + b"free" + bytes(max(0, length - 8))
+    data = boxes + b"\0\0\0\0jp2c" + JPEG_2000.getvalue()
+    assert (read_codestream(data) is not None) == sound

@@ -136,6 +136,12 @@ def test_no_list_leads_out_of_its_folder(tmp_path: Path, file_id: object) -> Non
     assert found[1].place == str(tmp_path / "disc" / "A" / "IM1")
 
 
+def test_a_name_with_a_zero_byte_is_not_there(tmp_path: Path) -> None:
+    """In the middle of a path, where the folder is listed, and at its end."""
+    found = list(walk(str(listing(tmp_path / "disc", ["A\0B", "IM1"], "IM\0001", ["A", "IM1"]))))
+    assert [one.problem for one in found] == [MISSING] * 3
+
+
 def test_a_list_of_nothing(tmp_path: Path) -> None:
     assert list(walk(str(listing(tmp_path)))) == []
 

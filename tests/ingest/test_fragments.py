@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -280,3 +282,19 @@ def test_uncompressed_frames(size: int, frames: int, swapped: bool, start: int, 
     ) as caught:
         found.read(file, frames - 1)
     assert int(str(caught.value).split()[5]) == cut // size
+
+
+@pytest.mark.parametrize("table", [(), (0,)])
+def test_a_fragment_longer_than_the_file_sets_no_memory_aside(tmp_path: Path, table: Sequence[int]) -> None:
+    """A file on the disk: one in memory gives no more than it has."""
+    path = tmp_path / "a"
+    lie = b"\xfe\xff\0\xe0" + struct.pack("<I", 0x7FFFFFF0) + bytes(99)
+    path.write_bytes(item(struct.pack(f"<{len(table)}I", *table)) + lie)
+    with path.open("rb") as file:
+        found = EncapsulatedFrames(file, 0, 1)
+        tracemalloc.start()
+        with pytest.raises(ClipProblem, match=r"^pixel data is cut off: 0 of 1 frames are there$"):
+            found.read(file, 0)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 1 << 20

@@ -210,6 +210,18 @@ def test_ecg_region_over_the_image_is_blanked(frames: NDArray[np.uint8]) -> None
     assert overlap(sector.mask[:185], fan_mask(240, 320)[:185]) > 0.96
 
 
+@pytest.mark.parametrize(
+    "region", [(4, 10, 960_051_513, 5, 200, 50), (4, 10, 5, 900, 200, 9), (4, 10, 250, 200, 60, 20)]
+)
+def test_an_ecg_region_that_cannot_be_blanks_nothing(
+    frames: NDArray[np.uint8], region: tuple[int, ...], recwarn: pytest.WarningsRecorder
+) -> None:
+    """It begins beyond the picture, or ends before it begins; once it was painted all the same."""
+    odd = Region(*region)
+    assert np.array_equal(find_sector(frames, (odd,)).mask, find_sector(frames).mask)
+    assert not recwarn.list
+
+
 def test_a_region_without_an_image_in_it_is_refused(frames: NDArray[np.uint8]) -> None:
     """A sane region is believed: nothing outside it is taken instead."""
     with pytest.raises(ClipProblem):

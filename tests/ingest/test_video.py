@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -120,6 +121,40 @@ def test_kinds() -> None:
     assert kind_of(b"RIFF\x00\x00\x00\x00WAVEfmt ") is None
     assert kind_of(b"") is None
     assert kind_of(b"\x00\x00\x00\x20ftypisom\x00\x00\x00\x00") == "mov"
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(25, 40.0), (Fraction(1, 50), None)])
+def test_a_time_between_frames_that_cannot_be_is_none(
+    tmp_path: Path, frames: NDArray[np.uint8], rate: int | Fraction, expected: float | None
+) -> None:
+    with av.open(str(tmp_path / "a.avi"), "w") as video:
+        stream = video.add_stream("mjpeg", rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "yuvj420p"
+        for frame in frames[:3]:
+            picture = av.VideoFrame.from_ndarray(frame, format="gray").reformat(format="yuvj420p")
+            video.mux(stream.encode(picture))
+        video.mux(stream.encode())
+    facts = open_clip(tmp_path / "a.avi").facts
+    assert facts.frames == 3
+    assert facts.frame_time_ms == expected
+
+
+def test_an_avi_whose_titles_are_longer_than_the_file_is_not_given_to_ffmpeg(
+    tmp_path: Path, frames: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fills two gigabytes for a title that says it is so long."""
+    path = write_video(tmp_path / "a.avi", frames[:2], "mjpeg", "yuvj444p")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"INFO") - 4
+    assert open_clip(path).facts.frames == 2
+    given: list[object] = []
+    monkeypatch.setattr(av, "open", lambda *file, **_: given.append(file))
+    for size in (0x7FFFFFFF, len(content)):
+        content[at : at + 4] = size.to_bytes(4, "little")
+        path.write_bytes(content)
+        with pytest.raises(ClipProblem, match=r"^damaged video$"):
+            open_clip(path)
+    assert not given
 
 
 def test_whatever_a_decoder_raises_is_a_problem(

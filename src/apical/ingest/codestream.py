@@ -33,7 +33,7 @@ def read_codestream(data: bytes) -> Codestream | None:
     if data.startswith(b"\xff\xd8"):
         return _jpeg(data)
     at = data.find(b"\xff\x4f\xff\x51", 0, 1 << 16)  # a JP2 file has boxes before it
-    return _jpeg_2000(data, at + 2) if at >= 0 else None
+    return _jpeg_2000(data, at + 2) if at >= 0 and _boxes_end(data) else None
 
 
 def check_codestream(data: bytes, rows: int, columns: int, samples: int) -> Codestream:
@@ -44,6 +44,8 @@ def check_codestream(data: bytes, rows: int, columns: int, samples: int) -> Code
     """
     found = read_codestream(data)
     if found is None:
+        raise ClipProblem("pixel data cannot be decoded")
+    if not 1 <= found.bits <= 16:
         raise ClipProblem("pixel data cannot be decoded")
     if (found.rows, found.columns, found.samples) != (rows, columns, samples):
         raise ClipProblem("pixel data does not have the size that the header says")
@@ -112,6 +114,17 @@ def _colours(ids: bytes, jfif: bool, transform: int | None) -> str | None:
     if transform is not None:
         return "RGB" if transform == 0 else "YCbCr"
     return "RGB" if ids == b"RGB" else "YCbCr"
+
+
+def _boxes_end(data: bytes) -> bool:
+    """Whether the boxes of a JP2 file lead on to its codestream: pydicom follows one of length 0 for ever."""
+    position = 12 if data.startswith(b"\0\0\0\x0cjP  ") else len(data)
+    while position < len(data) and data[position + 4 : position + 8] != b"jp2c":
+        length = int.from_bytes(data[position : position + 4], "big")
+        if length < 8:
+            return False
+        position += length
+    return True
 
 
 def _jpeg_2000(data: bytes, at: int) -> Codestream | None:

@@ -88,3 +88,8 @@ def check_size(frames: int, rows: int, columns: int) -> None:
     sides = 1 <= rows <= LONGEST_SIDE and 1 <= columns <= LONGEST_SIDE and rows * columns <= MOST_PIXELS
     if not (sides and 1 <= frames <= MOST_FRAMES):
         raise ClipProblem("impossible number of rows, columns or frames")
+
+
+def possible_frame_time(milliseconds: float | None) -> float | None:
+    """The time between two frames, or None if it cannot be one."""
+    return milliseconds if milliseconds is not None and 0.1 <= milliseconds <= 10_000 else None

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import BinaryIO
 
 from apical.errors import ClipProblem
+from apical.ingest.damage import Rationed
 
 ITEM, DELIMITER = 0xFFFEE000, b"\xfe\xff\xdd\xe0"
 MOST_FRAGMENTS = 1_000_000
@@ -179,10 +180,10 @@ def _table(data: bytes, form: str) -> list[int]:
 
 
 def _join(file: BinaryIO, spans: list[Span], frames: int, number: int) -> bytes:
-    parts = []
+    parts, rationed = [], Rationed(file)
     for position, length in spans:
-        file.seek(position)
-        parts.append(file.read(length))
+        rationed.seek(position)
+        parts.append(rationed.read(length))
         if len(parts[-1]) < length:
             raise cut_off(number, frames)
     if not any(parts):

@@ -269,11 +269,12 @@ def read_regions(regions: tuple[Region, ...], height: int, width: int) -> tuple[
     images: list[Box] = []
     blank: list[Box] = []
     for region in regions:
-        if not (region.x0 >= 0 and region.y0 >= 0 and region.x1 <= width and region.y1 <= height):
+        across, down = (region.x0, region.x1), (region.y0, region.y1)
+        if min(across + down) < 0 or max(across) > width or max(down) > height:
             return None, []
         box = (region.x0, region.y0, min(region.x1 + 1, width), min(region.y1 + 1, height))
         if region.data_type in _NOT_IMAGE:
-            blank.append(box)
+            blank += [box] if _area(box) else []
         elif region.spatial_format == _TWO_D and region.data_type in (_TISSUE, _COLOUR_FLOW):
             images.append(box)
     largest = max(images, key=_area, default=None)

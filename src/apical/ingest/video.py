@@ -7,6 +7,8 @@ decoded from its start and the frames are counted.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -55,6 +57,9 @@ class VideoStream:
 
     def __init__(self, source: Callable[[], AbstractContextManager[BinaryIO]], container: str) -> None:
         self._source, self._container = source, container
+        if container == "avi":
+            with source() as file:
+                _check_titles(file)
         with decoding("damaged video"), self._open() as video:
             stream = _stream(video)
             check_size(1, stream.height, stream.width)
@@ -158,6 +163,19 @@ class _Opened:
             self._video.close()
         finally:
             self._file.__exit__(*error)
+
+
+def _check_titles(file: BinaryIO) -> None:
+    """Refuse an AVI whose list of titles is longer than the file: FFmpeg fills the memory that a title asks.
+
+    Raises:
+        ClipProblem
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    for found in re.finditer(rb"LIST(.{4})INFO", file.read(1 << 20), re.DOTALL):
+        if found.start() + 8 + int.from_bytes(found[1], "little") > size:
+            raise ClipProblem("damaged video")
 
 
 def _stream(video: Any) -> Any:

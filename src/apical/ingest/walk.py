@@ -184,5 +184,5 @@ def _listed(directory: str) -> Iterator[Found]:
 def _names(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
-    except OSError:
+    except (OSError, ValueError):  # a name with a zero byte
         return []
