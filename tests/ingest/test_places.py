@@ -91,7 +91,9 @@ def test_what_is_not_there_has_no_stamp(tmp_path: Path, memory: Any) -> None:
 
 
 def test_what_cannot_be_opened(tmp_path: Path, memory: Any) -> None:
-    for place in (str(tmp_path / "none"), str(tmp_path), "memory://none"):
+    """What is no file is not waited for either."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (str(tmp_path / "none"), str(tmp_path), str(tmp_path / "pipe"), "memory://none"):
         with pytest.raises(Unreadable):
             content(place)
         with pytest.raises(Unreadable):

@@ -154,6 +154,8 @@ def _open(place: str) -> BinaryIO:
     """Open a path or URL."""
     try:
         if not is_remote(place):
+            if os.path.exists(place) and not os.path.isfile(place):
+                raise Unreadable  # a pipe would be waited for
             return open(place, "rb")
         files, path = _file_system(place)
         return cast(BinaryIO, _FromStore(files.open(path, "rb")))
