@@ -55,12 +55,15 @@ def test_colour_doppler_by_its_pixels(tmp_path: Path, frames: NDArray[np.uint8],
     assert seen.sector is not None
 
 
-def test_declared_modes_need_no_pixels(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
-    """A spectral clip is told by its tags, even if its pixels cannot be decoded."""
+def test_declared_modes_are_believed(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    """A spectral clip is told by its tags, whatever it looks like; but its last frame must be there."""
     path = write_dicom(tmp_path / "a", frames, regions=((3, 3, 0, 0, 99, 99),), jpeg=True)
-    content = path.read_bytes()
-    path.write_bytes(content.replace(b"\xff\xd8\xff", b"\0\0\0"))
     assert triage(open_clip(path)) == Triage("spectral", None)
+    path.write_bytes(path.read_bytes()[:-1000])
+    clip = open_clip(path)
+    assert clip.facts.mode == "spectral"
+    with pytest.raises(ClipProblem, match="cut off: 9 of 10"):
+        triage(clip)
 
 
 def test_declared_colour_has_a_sector(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
