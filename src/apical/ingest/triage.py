@@ -43,7 +43,9 @@ def triage(clip: Clip) -> Triage:
     """
     declared = clip.facts.mode
     if declared is not None and declared not in WITH_SECTOR:
-        clip.decode([clip.facts.frames - 1])  # a file that is cut off is told, even of a mode that is not used
+        clip.decode(
+            [clip.facts.frames - 1]
+        )  # a file that is cut off is told, even of a mode that is not used
         return Triage(declared, None)
     frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
     factor = reduction(frames.shape[1:])
