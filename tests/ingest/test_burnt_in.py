@@ -16,7 +16,7 @@ from apical.ingest.clip import open_clip
 from apical.ingest.sector import find_sector
 
 FRAMES = 3 * BLOCK + 1
-WHITE, BLUE = (255, 255, 255), (0, 0, 255)
+WHITE, GREY, BLUE = (255, 255, 255), (190, 190, 190), (0, 0, 255)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,8 @@ def strokes() -> NDArray[np.bool_]:
         (WHITE, 0, FRAMES // 2),
         (WHITE, FRAMES - 2 * BLOCK, FRAMES),
         (WHITE, 7, 7 + BLOCK + BLOCK // 2 - 1),  # whatever the first, it fills a block
+        (WHITE, 0, 1),
+        (GREY, 7, 7 + BLOCK + BLOCK // 2 - 1),
         (BLUE, 0, FRAMES),
         (BLUE, 20, 21),  # colours in a grey clip need no time
     ],

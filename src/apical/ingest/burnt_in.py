@@ -2,7 +2,8 @@
 
 A scan looks at few frames and at their luma, which is enough to learn from. What is given away is looked at
 in every frame, by its brightest channel, and a grey clip by its colours too: those are of the screen.
-Letters that are shown for less than `BLOCK` frames, or that are not upright, may stay.
+Letters in white are found in any frame; greyer ones may stay if they are shown for less than `BLOCK` frames,
+and those that are not upright in any case.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from apical.ingest.sector import LEAST_KEPT, Sector
 from apical.ingest.writing import find_writing
 
 BLOCK = 12  # frames; within fewer, tissue does not move enough to be told from writing
+HARD_CONTRAST = 140  # grey levels; tissue does not stand out so much in lines as fine as letters
 
 
 def without_burnt_in(clip: Clip, sector: Sector, mode: Mode) -> Sector:
@@ -39,6 +41,8 @@ def without_burnt_in(clip: Clip, sector: Sector, mode: Mode) -> Sector:
         if mode == "2d":
             tints = np.max([_range_of_channels(frame) for frame in frames], axis=0)
             written |= find_writing(tints, tints, letter, cine=False)
+        for white in frames.min(axis=3):
+            written |= find_writing(white, white, letter, cine=False, contrast=HARD_CONTRAST)
         halves.append(extremes(frames.max(axis=3)))
     for (peak, low), (next_peak, next_low) in pairwise(halves):
         peak, low = np.maximum(peak, next_peak), np.minimum(low, next_low)

@@ -22,13 +22,16 @@ STILL_CONTRAST, STILL_STROKES = 80, 2.0
 QUIET = 0.9  # share of a box that does not change, for dark letters on a light ground
 
 
-def find_writing(peak: Picture, low: Picture, letter: int, *, cine: bool) -> Mask:
+def find_writing(
+    peak: Picture, low: Picture, letter: int, *, cine: bool, contrast: int = STILL_CONTRAST
+) -> Mask:
     """Where lines of writing stand, with a margin of half a letter.
 
     Args:
         peak, low: (H, W) uint8, the brightest and the darkest of each pixel over the frames.
         letter: `letter_height` of the screen, of which these pictures may be a part.
         cine: whether the frames differ; if not, `peak` alone is looked at.
+        contrast: grey levels by which a stroke stands out in it.
 
     Returns:
         (H, W) bool.
@@ -38,7 +41,7 @@ def find_writing(peak: Picture, low: Picture, letter: int, *, cine: bool) -> Mas
         strokes, least = _lasting_strokes(peak, low, letter, bold), STROKES
     else:
         hows = (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
-        strokes, least = [_stands_out(peak, bold, how) > STILL_CONTRAST for how in hows], STILL_STROKES
+        strokes, least = [_stands_out(peak, bold, how) > contrast for how in hows], STILL_STROKES
     rows = max(3, letter // 2)
     written = np.zeros(peak.shape, np.uint8)
     for light_or_dark in strokes:
