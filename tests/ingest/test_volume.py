@@ -343,3 +343,29 @@ def test_a_time_between_frames_that_cannot_be_is_none(
     path.write_bytes(content)
     found = open_clip(path).facts.frame_time_ms
     assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_header_asks_for_no_more_memory_than_its_file_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gigabytes of numbers in a file of kilobytes are told before any are read."""
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.float64)
+    header.set_data_shape((4096, 4096, 60))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    path = tmp_path / "a.nii"
+    path.write_bytes(header.binaryblock + bytes(10_000))
+    monkeypatch.setattr(nibabel.arrayproxy.ArrayProxy, "get_unscaled", lambda proxy: pytest.fail("it reads"))
+    with pytest.raises(ClipProblem, match="damaged NIfTI file"):
+        open_clip(path)
+
+
+def test_values_with_a_slope_are_real_numbers(tmp_path: Path) -> None:
+    """As nibabel scales them, a frame at a time."""
+    values = ramp(40, 50, 3, kind=np.int16)
+    image = nibabel.Nifti1Image(values, np.eye(4))
+    image.header.set_slope_inter(0.37, -21.5)
+    nibabel.save(image, tmp_path / "a.nii")
+    scaled = nibabel.load(tmp_path / "a.nii").get_fdata().transpose(2, 1, 0)
+    assert scaled.min() < 0
+    same(open_clip(tmp_path / "a.nii").decode(range(3)), grey_levels(scaled))

@@ -41,6 +41,7 @@ class _Voxels:
         frame_time_ms: between frames, where the file tells.
         spatial: whether the frames are slices of a volume.
         content: bytes that identify the file.
+        scale: slope and intercept that make real numbers of the values.
     """
 
     values: NDArray[np.generic]
@@ -48,6 +49,7 @@ class _Voxels:
     frame_time_ms: float | None
     spatial: bool
     content: bytes
+    scale: tuple[float, float] = (1.0, 0.0)
 
 
 class VolumeClip:
@@ -59,7 +61,7 @@ class VolumeClip:
             voxels = _read_nifti(place) if kind == "nifti" else _read_meta(place)
             frames, rows, columns = voxels.values.shape[:3]
             check_size(frames, rows, columns)
-            self._frames = _to_8_bits(voxels.values)
+            self._frames = _to_8_bits(voxels.values, *voxels.scale)
         across, down = voxels.spacing
         known = all(np.isfinite(side) and 0.005 <= side <= 5 for side in (across, down))
         sane = known and 0.2 <= down / across <= 5
@@ -107,16 +109,32 @@ def _quiet() -> Iterator[None]:
         logger.disabled = was
 
 
-def _to_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Grey levels 0-255: bytes as they are, real values of that range rounded, other ranges stretched."""
-    if values.dtype == np.uint8:
+def _to_8_bits(values: NDArray[np.generic], slope: float = 1.0, inter: float = 0.0) -> NDArray[np.uint8]:
+    """Grey levels 0-255: bytes as they are, real values of that range rounded, other ranges stretched.
+
+    A frame at a time, for real numbers take eight times the memory.
+    """
+    scaled = (slope, inter) != (1.0, 0.0)
+    if values.dtype == np.uint8 and not scaled:
         return np.ascontiguousarray(values, dtype=np.uint8)
-    real = values.astype(np.result_type(values.dtype, np.float32))
-    real[~np.isfinite(real)] = 0
-    low, high = float(real.min()), float(real.max())
-    if low < 0 or high > 255 or high <= 1:
-        real = np.nan_to_num((real - low) * (255 / (high - low) if high > low else 0.0))
-    return np.asarray(np.rint(np.clip(real, 0, 255)), np.uint8)
+
+    def real(frame: NDArray[np.generic]) -> NDArray[Any]:
+        numbers: NDArray[Any] = frame.astype(
+            np.result_type(values.dtype, np.float64 if scaled else np.float32)
+        )
+        numbers = numbers * slope + inter if scaled else numbers
+        numbers[~np.isfinite(numbers)] = 0
+        return numbers
+
+    ends = [(float(numbers.min()), float(numbers.max())) for numbers in map(real, values)]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    grey = np.empty(values.shape, np.uint8)
+    for number, frame in enumerate(values):
+        numbers = real(frame)
+        if low < 0 or high > 255 or high <= 1:
+            numbers = np.nan_to_num((numbers - low) * (255 / (high - low) if high > low else 0.0))
+        grey[number] = np.rint(np.clip(numbers, 0, 255))
+    return grey
 
 
 def _read_nifti(place: str) -> _Voxels:
@@ -131,7 +149,9 @@ def _read_nifti(place: str) -> _Voxels:
     if not 2 <= len(shape) <= 5 or np.prod(shape, dtype=float) > LARGEST_VOLUME:
         raise ClipProblem("impossible number of rows, columns or frames")
     check_size(int(shape[2]) if len(shape) > 2 else 1, int(shape[1]), int(shape[0]))
-    values: NDArray[Any] = np.asanyarray(image.dataobj)
+    if np.prod(shape, dtype=float) * image.get_data_dtype().itemsize > len(content):
+        raise ClipProblem("damaged NIfTI file")  # for which nibabel would set memory aside first
+    values: NDArray[Any] = np.asanyarray(image.dataobj.get_unscaled())
     if values.dtype.names:  # RGB24
         values = np.stack([values[name] for name in values.dtype.names[:3]], axis=-1)
         values = values.squeeze() if values.ndim > 4 else values
@@ -156,6 +176,7 @@ def _read_nifti(place: str) -> _Voxels:
         time * milliseconds if time and milliseconds and not spatial else None,
         spatial,
         content,
+        (float(image.dataobj.slope), float(image.dataobj.inter)),
     )
 
 
