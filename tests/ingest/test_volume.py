@@ -356,7 +356,7 @@ def test_a_header_asks_for_no_more_memory_than_its_file_has(
     path = tmp_path / "a.nii"
     path.write_bytes(header.binaryblock + bytes(10_000))
     read: list[object] = []
-    monkeypatch.setattr(nibabel.arrayproxy.ArrayProxy, "get_unscaled", read.append)
+    monkeypatch.setattr(nibabel.arrayproxy.ArrayProxy, "get_unscaled", lambda proxy: read.append(proxy))
     with pytest.raises(ClipProblem, match="damaged NIfTI file"):
         open_clip(path)
     assert read == []
