@@ -113,7 +113,7 @@ def test_text_beside_the_image_never_survives(
 ) -> None:
     """Words anywhere beside it, light on black or dark on a light box: all their pixels go.
 
-    Not if they are closer than a line of text is high: a still's or a linear image's outline may take in a part.
+    Not if they are closer than a line of text is high: the outline may take in a part.
     """
     shown = screen(count, seed=1, text=False, shape=shape)
     (width, height), base = cv2.getTextSize(words, 0, size, 1)
