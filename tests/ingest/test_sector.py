@@ -113,7 +113,7 @@ def test_text_beside_the_image_never_survives(
 ) -> None:
     """Words anywhere beside it, light on black or dark on a light box: all their pixels go.
 
-    Not if they are closer than a line of text is high: the outline may take in a part.
+    But under a linear array, if they are closer than a line of text is high: see the next test.
     """
     shown = screen(count, seed=1, text=False, shape=shape)
     (width, height), base = cv2.getTextSize(words, 0, size, 1)
@@ -124,7 +124,8 @@ def test_text_beside_the_image_never_survives(
         cv2.putText(painted, words, (left, bottom), 0, size, 1, 1)
     else:
         cv2.putText(painted, words, (left, bottom), 0, size, 255, 1, cv2.LINE_AA)
-    if (cv2.dilate(painted, np.ones((27, 27))) > 0)[shape_mask(shape, 240, 320)].any():
+    reach = 27 if shape == "linear array" else 9
+    if (cv2.dilate(painted, np.ones((reach, reach))) > 0)[shape_mask(shape, 240, 320)].any():
         return  # over or at the image: see test_writing
     shown = np.maximum(shown, painted)
     try:
@@ -132,6 +133,16 @@ def test_text_beside_the_image_never_survives(
     except ClipProblem:
         return
     assert not (sector.mask & (painted > 0)).any()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the outline of a linear image takes in a part of words close below it"
+)
+def test_words_close_below_a_linear_image_go_too() -> None:
+    painted = np.zeros((240, 320), np.uint8)
+    cv2.putText(painted, "0377BBP", (107, 212), 0, 0.59375, 255, 1, cv2.LINE_AA)
+    shown = np.maximum(screen(1, seed=1, text=False, shape="linear array"), painted)
+    assert not (find_sector(shown).mask & (painted > 0)).any()
 
 
 def page_of_text() -> NDArray[np.uint8]:
