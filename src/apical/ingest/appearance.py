@@ -15,8 +15,6 @@ from apical.ingest.evidence import (
     DARKER,
     LEAST_MOTION,
     LIT,
-    Mask,
-    Picture,
     background,
     extremes,
     find_lit,
@@ -25,7 +23,7 @@ from apical.ingest.evidence import (
     solid_pieces,
 )
 from apical.ingest.facts import Mode
-from apical.ingest.writing import find_writing
+from apical.ingest.writing import Mask, Picture, find_writing
 
 # Chosen on other phantoms than those that docs/benchmarks.md reports.
 PAGE, PAGE_WITH_PICTURE = 0.28, 0.2  # share of what is lit that is written

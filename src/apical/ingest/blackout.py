@@ -29,8 +29,8 @@ from pydicom.uid import (
 from apical.errors import ClipProblem
 from apical.ingest.clip import colours
 from apical.ingest.dicom import DicomClip
-from apical.ingest.evidence import Mask
 from apical.ingest.header import SECONDARY_CAPTURE
+from apical.ingest.writing import Mask
 
 Syntax = Literal["jpeg-ls", "rle", "uncompressed"]
 SYNTAXES: dict[str, UID] = {

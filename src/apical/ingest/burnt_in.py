@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from apical.errors import ClipProblem
 from apical.ingest.clip import Clip, colours
-from apical.ingest.evidence import Picture, extremes, letter_height
+from apical.ingest.evidence import extremes, letter_height
 from apical.ingest.facts import Mode
 from apical.ingest.sector import LEAST_KEPT, Sector
-from apical.ingest.writing import find_writing
+from apical.ingest.writing import Picture, find_writing
 
 BLOCK = 12  # frames; within fewer, tissue does not move enough to be told from writing
 HARD_CONTRAST = 140  # grey levels; tissue does not stand out so much in lines as fine as letters

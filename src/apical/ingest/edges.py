@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apical.ingest.evidence import Mask
+from apical.ingest.writing import Mask
 
 Floats = NDArray[np.float64]
 Steps = NDArray[np.float32]

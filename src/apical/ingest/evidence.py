@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Mask = NDArray[np.bool_]
-Picture = NDArray[np.uint8]
+from apical.ingest.writing import Mask, Picture, find_writing
 
 WORKING_ROWS = 300  # screens are looked at in about this size
 BRIGHTEST = 48  # grey levels from the empty screen; what is brighter counts no more
@@ -106,7 +105,10 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
         known: (H, W) bool, where it can be told.
     """
     level = background(peak)
-    usable = allowed & known & ~_strokes_on_dark(peak, level)
+    written = np.zeros(peak.shape, bool)
+    for picture in (peak, low):  # a clock's light digits stand out in the one, its dark ones in the other
+        written |= find_writing(picture, picture, letter_height(peak.shape), cine=False)
+    usable = allowed & known & ~_strokes_on_dark(peak, level) & ~written
     darker = (peak < level - DARKER) & allowed & known
     lit = ((peak > level + LIT) & usable) | darker
     moved = (cv2.subtract(peak, low) > MOVED) & usable

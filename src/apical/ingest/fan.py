@@ -7,22 +7,25 @@ where the evidence between the edges stops for good; in the dark far field that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from apical.ingest.edges import Edges, Floats, Steps, fit_edges
-from apical.ingest.evidence import Mask
+from apical.ingest.writing import Mask
 
 Points = NDArray[np.float64]
 
 TAIL = 0.01  # share of the evidence that may lie beyond an end: traces that leak
 TAIL_COSTS = 20  # loss of contrast by any more of it
+GAP = 3  # pixels of empty screen between the image and what is written beside it
+EMPTY, EMPTY_LEVEL = 0.005, 3.0  # evidence in a gap, as a share of its pixels, and their mean grey level
+WRITTEN = 0.1  # share of the evidence that writing may be
 BAND = 8  # pixels at both sides of an end that are compared
 ALIKE = 0.7  # evidence beside the edges, of that between them, on rows that tell nothing of the image
 MARGIN = 12  # pixels beside the edges that belong to neither side
-ROUND = 1.5  # times that a flat end must be sharper than an arc, where both are possible
+ROUND = 1.15  # times that a flat end must be sharper than an arc, where both are possible
 LEAST_KNOWN = 0.25  # share of the pixels beyond an end where image can be told
 SHORT_END = 0.15  # width of a near end, of the whole, below which the image begins in a point
 
@@ -85,9 +88,8 @@ def fit_fan(image: Mask, piece: Mask, known: Mask, step: Steps) -> Fan | None:
 
 def _fit_ends(edges: Edges, image: Mask, known: Mask, step: Steps) -> Fan | None:
     """Both ends, each as an arc about the apex or flat, whichever is the sharper."""
-    every = (slice(None, None, 2), slice(None, None, 2))  # every other pixel of every other row is enough
-    image, known, step = image[every], known[every], step[every]
-    y, x = np.mgrid[0 : 2 * image.shape[0] : 2, 0 : 2 * image.shape[1] : 2].astype(np.float32)
+    image, known, step = image[:, ::2], known[:, ::2], step[:, ::2]  # every other pixel of a row is enough
+    y, x = np.mgrid[0 : image.shape[0], 0 : 2 * image.shape[1] : 2].astype(np.float32)
     left, right = edges.at(y)
     left, right = np.maximum(left, edges.window[0]), np.minimum(right, edges.window[1])
     inside = (x > left + 2) & (x < right - 2)
@@ -106,9 +108,9 @@ def _fit_ends(edges: Edges, image: Mask, known: Mask, step: Steps) -> Fan | None
         weights = (None, known[inside], (image & known)[inside], (step * known)[inside])
         profile = _Profile(*(np.bincount(bins, weights=weight).astype(float) for weight in weights))
         weight = 1.0 if flat else ROUND
-        at, sharp = profile.end()
+        at, sharp = profile.without_writing().end()
         far.append((weight * sharp, End(at, flat)))
-        at, sharp = profile.reversed().end()
+        at, sharp = profile.reversed().without_writing().end()
         near.append((weight * sharp, End(len(profile.pixels) - at, flat)))
     return Fan(edges, *(max(ends, key=lambda end: end[0])[1] for ends in (near, far)))
 
@@ -132,6 +134,17 @@ class _Profile:
     def reversed(self) -> _Profile:
         return _Profile(self.pixels[::-1], self.known[::-1], self.image[::-1], self.brightness[::-1])
 
+    def without_writing(self) -> _Profile:
+        """Without the evidence behind a gap, if it is little: lines of writing, not image."""
+        filled = (self.image > EMPTY * self.pixels) | (self.brightness > EMPTY_LEVEL * self.pixels)
+        gap = np.convolve(filled, np.ones(GAP))[: len(filled)] == 0  # here and in the bins just before
+        gap[:GAP] = False
+        behind = np.cumsum(self.image[::-1])[::-1]
+        ends = np.flatnonzero(gap & (behind <= WRITTEN * self.image.sum()))
+        if not ends.size:
+            return self
+        return replace(self, image=np.where(np.arange(len(gap)) < ends[0], self.image, 0.0))
+
     def end(self) -> tuple[float, float]:
         """Where image stops for good, going up the bins of a pixel each, and how sharply, 0 to 1."""
         pixels, known, image = (
@@ -147,18 +160,22 @@ class _Profile:
         contrast[known[after] - known < LEAST_KNOWN * (pixels[after] - pixels)] = -np.inf
         best = int(contrast.argmax())
         near = np.abs(at - best) <= BAND  # the leak of compression may end a little later, and more cleanly
-        best = int(np.where(near, fall, -1).argmax())
+        best = min(int(np.where(near, fall, -1).argmax()), int(np.searchsorted(image, image[-1])))
         return best + self._step(best), float(fall[best])
 
     def _step(self, at: int) -> float:
-        """How far from `at` the brightness passes half its fall: compression lets image leak."""
+        """How far from `at` the brightness passes half its fall: compression lets image leak.
+
+        Not further than the first dark bin: letters may follow.
+        """
         part = slice(at - MARGIN, at + MARGIN)
         if at < MARGIN or at + MARGIN > len(self.known):
             return 0.0
         values = self.brightness[part] / np.maximum(self.known[part], 1)
-        inside, outside = values[:6].mean(), values[-4:].mean()
-        bright = np.flatnonzero(values > (inside + outside) / 2)
-        return float(bright[-1] + 1 - MARGIN) if inside > outside + 4 else 0.0
+        inside, outside = values[:6].mean(), values[MARGIN:].min()
+        bright = values > (inside + outside) / 2
+        bright[MARGIN:] &= np.logical_and.accumulate(bright[MARGIN:])
+        return float(np.flatnonzero(bright)[-1] + 1 - MARGIN) if inside > outside + 4 else 0.0
 
 
 def clip_to_window(polygon: Points, window: tuple[float, ...]) -> Points:

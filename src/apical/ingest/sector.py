@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from apical.errors import ClipProblem
 from apical.ingest.evidence import (
     Evidence,
-    Mask,
     collect,
     extremes,
     hull,
@@ -31,7 +30,7 @@ from apical.ingest.evidence import (
 )
 from apical.ingest.facts import Region
 from apical.ingest.fan import Points, clip_to_window, fit_fan
-from apical.ingest.writing import find_writing
+from apical.ingest.writing import Mask, find_writing
 
 Box = tuple[int, int, int, int]
 

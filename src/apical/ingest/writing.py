@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from apical.ingest.evidence import Mask, Picture
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]
 
 # Grey levels by which a stroke stands out, and by which it may change in a cine; strokes crossed by a row of
 # two letters. Chosen on other phantoms than those that docs/benchmarks.md reports.
