@@ -1,7 +1,8 @@
 """How well the sector is found: overlap with the phantom's own outline, by tags and by pixels.
 
 Also how much of a word that stands on the image is blanked, in cines through JPEG of several qualities, and
-how much tissue is blanked where nothing is written. Settings were chosen on other seeds than the default.
+how much tissue is blanked where nothing is written, in frame stores and in clean copies. Settings were
+chosen on other seeds than the default.
 
     python benchmarks/sector.py --patients 24 --seed 31 --image-rows 600
 """
@@ -22,11 +23,12 @@ from numpy.typing import NDArray
 
 from apical.config import PhantomSettings
 from apical.errors import ClipProblem
+from apical.ingest.burnt_in import without_burnt_in
 from apical.ingest.clip import open_clip
 from apical.ingest.facts import Region
 from apical.ingest.sampling import spread
 from apical.ingest.sector import Sector, find_sector
-from apical.ingest.triage import LOOKED_AT
+from apical.ingest.triage import LOOKED_AT, triage
 from phantom_truth import Row, interval, phantom, true_mask
 
 QUALITIES = (100, 90, 75)
@@ -100,6 +102,19 @@ def blanked(row: Row, folder: Path) -> list[tuple[int, float]]:
     return found
 
 
+def lost_in_copy(row: Row, folder: Path) -> float | None:
+    """The share of the sector that a clean copy blanks besides, where nothing is written; None if refused."""
+    clip = open_clip(folder / row["file"])
+    found = triage(clip)
+    if found.sector is None:
+        return None
+    try:
+        kept = without_burnt_in(clip, found.sector, found.mode)
+    except ClipProblem:
+        return None
+    return float(1 - kept.mask.sum() / found.sector.mask.sum())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=24)
@@ -111,6 +126,7 @@ def main() -> None:
     with phantom(settings) as (folder, rows), ProcessPoolExecutor(options.workers) as pool:
         results = list(pool.map(partial(measure, folder=folder), rows, chunksize=4))
         written = list(pool.map(partial(blanked, folder=folder), rows[::3], chunksize=4))
+        lost = list(pool.map(partial(lost_in_copy, folder=folder), rows, chunksize=4))
     patients = [row["patient"] for row in rows]
     print(
         f"{len(rows)} clips of {options.patients} patients, {options.image_rows} rows, seed {options.seed};"
@@ -132,6 +148,9 @@ def main() -> None:
     tissue = np.array(shares.pop(0))
     print(f"tissue blanked where nothing is written: median {np.median(tissue):.4f} of the sector, ", end="")
     print(f"95th percentile {np.percentile(tissue, 95):.4f}")
+    copied = np.array([share for share in lost if share is not None])
+    print(f"and further in a clean copy, {len(copied)} clips, {len(lost) - len(copied)} refused: ", end="")
+    print("median {:.4f}, 95th percentile {:.4f}, most {:.4f}".format(*np.percentile(copied, (50, 95, 100))))
     for quality, values in sorted(shares.items()):
         enough = Counter(value >= 0.95 for value in values)[True] / len(values)
         print(f"words on cines, JPEG {quality}: {enough:.3f} of {len(values)} are blanked to 95 % or more")
