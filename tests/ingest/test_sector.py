@@ -46,6 +46,17 @@ def test_every_shape(shape: str, how: str) -> None:
     assert inside[:, [0, -1]].any(axis=0).all()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [240, 480])
+def test_every_shape_in_a_compressed_still(shape: str, rows: int) -> None:
+    """Where the edges are least sharp."""
+    truth = shape_mask(shape, rows, rows * 4 // 3)
+    for seed in range(4):
+        for quality in (70, 90):
+            shown = jpeg(screen(1, rows, rows * 4 // 3, seed=seed, text=False, shape=shape), quality)
+            assert overlap(find_sector(shown).mask, truth) > 0.9
+
+
 def test_kinds() -> None:
     kinds = {
         shape: find_sector(screen(6, 480, 640, shape=shape)).kind
@@ -173,6 +184,42 @@ def test_a_clock_beside_the_image_is_no_part_of_it(shape: str, inverse: bool) ->
             frame[:] = np.maximum(frame, clock)
             painted |= clock
         if tops:
+            assert not (find_sector(shown).mask & (painted > 0)).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("level", [20, 40, 60])
+@pytest.mark.parametrize("count", [1, 5])
+def test_black_words_on_a_grey_screen_do_not_pull_the_outline(shape: str, level: int, count: int) -> None:
+    """What is darker than the screen is image, but no letters are."""
+    truth = shape_mask(shape, 240, 320)
+    shown = np.where(truth, screen(count, seed=1, text=False, shape=shape), level).astype(np.uint8)
+    ink = np.zeros((240, 320), np.uint8)
+    for x, y in ((4, 14), (200, 14), (4, 60), (236, 60), (4, 120), (236, 232), (4, 232), (120, 236)):
+        cv2.putText(ink, "DOE JOH 47", (x, y), 0, 0.45, 255, 1)
+    ink[cv2.dilate(truth.astype(np.uint8), np.ones((9, 9))) > 0] = 0
+    shown[:, ink > 0] = 0
+    assert not (find_sector(jpeg(shown, 90)).mask & (ink > 0)).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("box", [50, 110, 200])
+@pytest.mark.parametrize("seen", ["still", "cine", "in a part"])
+def test_a_box_of_text_beside_the_image_goes(shape: str, box: int, seen: str) -> None:
+    """A flat box of three lines four pixels from the image, in each of the places where there is room."""
+    truth = shape_mask(shape, 240, 320)
+    distance = cv2.distanceTransform((~truth).astype(np.uint8), cv2.DIST_L2, 5)
+    for left in (1, 211):
+        room = [top for top in range(1, 190) if distance[top : top + 48, left : left + 108].min() > 4]
+        for top in {min(room), max(room)} if room else ():
+            shown = screen(1 if seen == "still" else 6, seed=1, text=False, shape=shape)
+            painted = np.full((240, 320), 0, np.uint8)
+            cv2.rectangle(painted, (left, top), (left + 107, top + 47), box, -1)
+            for line, words in enumerate(("DOE JOHANNA", "ID 0377 BBP", "12.03.1947")):
+                ink = 255 if box < 100 else 1
+                cv2.putText(painted, words, (left + 3, top + 14 + 15 * line), 0, 0.42, ink, 1)
+            part = slice(2, 4) if seen == "in a part" else slice(None)
+            shown[part] = np.where(painted > 0, painted, shown[part])
             assert not (find_sector(shown).mask & (painted > 0)).any()
 
 

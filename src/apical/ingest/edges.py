@@ -27,7 +27,8 @@ UPRIGHT = 0.03  # slope below which an edge is upright
 PARALLEL = 0.04  # sum of the slopes below which the edges never meet
 SLANTED = 0.2  # sum of the slopes of edges that clearly meet
 SEEN = 0.35  # share of the rows on an edge, for it to be fitted without the other
-TILTED = 0.75  # support of two edges of one slope, of that of two slopes, below which the image is tilted
+TILTED = 0.8  # support of two edges of one slope, of that of two slopes, below which the image is tilted
+SEEN_TILTED = 0.28  # share of the rows on each edge of a tilted image
 CUT = 0.12  # share of the rows that end on an upright line, for it to be a window's
 LEAK = 12  # pixels that compression lets evidence leak out of the image, at most
 
@@ -108,7 +109,8 @@ def fit_edges(image: Mask, piece: Mask, step: Steps) -> Edges | None:
 def _behind_window(edges: Edges, ends: _Ends) -> Edges:
     """Upright edges, unless they cut off slanted ones, on which the other rows end."""
     short_left, short_right = ends.short_of(edges)
-    others = ends.only(short_left & short_right)
+    above = ends.rows < ends.rows[~(short_left & short_right)].min(initial=np.inf)
+    others = ends.only(short_left & short_right & above)
     if others.rows.size >= max(LEAST_ROWS, CUT * ends.rows.size):
         slanted = _fit_lines(others)
         met = slanted.left[1] + slanted.right[1] > SLANTED
@@ -187,7 +189,7 @@ def _fit_lines(ends: _Ends) -> Edges:
     score = np.array([[left[1], right[1]] for left, right in zip(lefts, rights, strict=True)])
     one = other = int(score.sum(axis=1).argmax())
     best = score.max(axis=0)
-    if (best > SEEN * ends.rows.size).all() and score[one].sum() < TILTED * best.sum():
+    if (best > SEEN_TILTED * ends.rows.size).all() and score[one].sum() < TILTED * best.sum():
         one, other = (int(index) for index in score.argmax(axis=0))
     edges = Edges((lefts[one][0], float(SLOPES[one])), (-rights[other][0], float(SLOPES[other])))
     for close in (2.5, CLOSE, CLOSE):

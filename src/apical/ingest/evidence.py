@@ -22,6 +22,8 @@ DARKER = 4  # grey levels below the screen's own, where only the image is
 MOVED = 5  # grey levels of change over the clip, above which a pixel moves
 LEAST_MOTION = 0.01  # share of the screen that moves in a cine
 STROKE = 50  # grey levels by which a stroke of a letter or trace stands out
+FLAT = 4  # grey levels within which an area is of one level
+ALONE = 0.5  # share of empty screen around a dark stroke, for it to be a letter beside the image
 SOLID = 0.25  # share of the pixels of a cell that are image in a solid piece
 LEAST_PIECE = 0.03  # size of a piece, of the largest, that may belong to the same image
 COMMON = 0.05  # share of the screen that has its commonest level, for it to be a background
@@ -105,11 +107,11 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
         known: (H, W) bool, where it can be told.
     """
     level = background(peak)
-    written = np.zeros(peak.shape, bool)
+    furniture = _strokes_on_dark(peak, level) | _flat(peak, level)
     for picture in (peak, low):  # a clock's light digits stand out in the one, its dark ones in the other
-        written |= find_writing(picture, picture, letter_height(peak.shape), cine=False)
-    usable = allowed & known & ~_strokes_on_dark(peak, level) & ~written
-    darker = (peak < level - DARKER) & allowed & known
+        furniture |= find_writing(picture, picture, letter_height(peak.shape), cine=False)
+    usable = allowed & known & ~furniture
+    darker = (peak < level - DARKER) & allowed & known & ~_strokes_on_light(peak, level)
     lit = ((peak > level + LIT) & usable) | darker
     moved = (cv2.subtract(peak, low) > MOVED) & usable
     cine = bool(moved.mean() > LEAST_MOTION)
@@ -154,10 +156,37 @@ def background(picture: Picture) -> int:
 
 def _strokes_on_dark(peak: Picture, level: int) -> Mask:
     """Bright strokes with little around them: letters, ticks and traces beside the image."""
-    width = max(7, round(min(peak.shape) / 70) | 1)
+    width = _stroke_width(peak.shape)
     strokes = cv2.morphologyEx(peak, cv2.MORPH_TOPHAT, np.ones((width, width), np.uint8)) > STROKE
     strokes &= cv2.blur(peak, (3 * width, 3 * width)) < level + STROKE
     return cv2.dilate(strokes.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+
+
+def _strokes_on_light(peak: Picture, level: int) -> Mask:
+    """Strokes darker than the screen with mostly empty screen around them: black letters on grey."""
+    width = _stroke_width(peak.shape)
+    darker = (peak < level - DARKER).astype(np.uint8)
+    strokes = cv2.morphologyEx(darker, cv2.MORPH_TOPHAT, np.ones((width, width), np.uint8)) > 0
+    empty = (np.abs(peak.astype(np.int16) - level) <= DARKER).astype(np.float32)
+    return np.asarray(strokes & (cv2.blur(empty, (3 * width, 3 * width)) > ALONE), bool)
+
+
+def _flat(peak: Picture, level: int) -> Mask:
+    """Areas of one level, as tissue has none so large: bars, boxes and panels, with the letters on them."""
+    width = _stroke_width(peak.shape)
+    stroke, window = np.ones((width, width), np.uint8), np.ones((2 * width - 1, 2 * width - 1), np.uint8)
+    without_light = cv2.morphologyEx(peak, cv2.MORPH_OPEN, stroke)
+    without_dark = cv2.morphologyEx(peak, cv2.MORPH_CLOSE, stroke)
+    flat = np.zeros(peak.shape, np.uint8)
+    for shown, least in ((peak, 0), (without_light, level + LIT), (without_dark, level + STROKE)):
+        lowest = cv2.erode(shown, window)
+        flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= FLAT) & (lowest >= least)
+    return cv2.dilate(flat, window).astype(bool)
+
+
+def _stroke_width(shape: tuple[int, ...]) -> int:
+    """More than the width of a stroke of a letter, in pixels; odd."""
+    return max(7, round(min(shape) / 70) | 1)
 
 
 def solid_pieces(image: Mask) -> list[Mask]:
