@@ -23,6 +23,7 @@ MOVED = 5  # grey levels of change over the clip, above which a pixel moves
 LEAST_MOTION = 0.01  # share of the screen that moves in a cine
 STROKE = 50  # grey levels by which a stroke of a letter or trace stands out
 FLAT = 4  # grey levels within which an area is of one level
+BESIDE = 0.8  # share within the hull of the rest, below which a flat area is no part of the image
 ALONE = 0.5  # share of empty screen around a dark stroke, for it to be a letter beside the image
 SOLID = 0.25  # share of the pixels of a cell that are image in a solid piece
 LEAST_PIECE = 0.03  # size of a piece, of the largest, that may belong to the same image
@@ -107,19 +108,21 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
         known: (H, W) bool, where it can be told.
     """
     level = background(peak)
-    furniture = _strokes_on_dark(peak, level) | _flat(peak, level)
+    furniture = _strokes_on_dark(peak, level)
     for picture in (peak, low):  # a clock's light digits stand out in the one, its dark ones in the other
         furniture |= find_writing(picture, picture, letter_height(peak.shape), cine=False)
     usable = allowed & known & ~furniture
     darker = (peak < level - DARKER) & allowed & known & ~_strokes_on_light(peak, level)
-    lit = ((peak > level + LIT) & usable) | darker
+    lit = (peak > level + LIT) & usable
     moved = (cv2.subtract(peak, low) > MOVED) & usable
     cine = bool(moved.mean() > LEAST_MOTION)
-    moved |= darker
-    pieces = solid_pieces(moved if cine else lit)
-    image = lit
-    if cine and pieces:  # what is lit and does not move, away from what moves, is of the screen
-        image = moved | (lit & hull(np.any(pieces, axis=0)))
+    seen = moved if cine else lit
+    flat = _flat(peak, level) & (lit | moved)
+    beside = _mostly_outside(flat, _around(solid_pieces((seen & ~flat) | darker), peak.shape))
+    image = (seen & ~beside) | darker
+    pieces = solid_pieces(image)
+    if cine:  # what is lit and does not move, away from what moves, is of the screen
+        image |= lit & ~beside & _around(pieces, peak.shape)
     return Evidence(peak, low, level, image, known, pieces, cine)
 
 
@@ -182,6 +185,18 @@ def _flat(peak: Picture, level: int) -> Mask:
         lowest = cv2.erode(shown, window)
         flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= FLAT) & (lowest >= least)
     return cv2.dilate(flat, window).astype(bool)
+
+
+def _around(pieces: list[Mask], shape: tuple[int, ...]) -> Mask:
+    """The convex hull of all pieces."""
+    return hull(np.any(pieces, axis=0)) if pieces else np.zeros(shape, bool)
+
+
+def _mostly_outside(mask: Mask, around: Mask) -> Mask:
+    """The pieces of a mask that lie outside another for the most part."""
+    labels = cv2.connectedComponents(mask.astype(np.uint8))[1]
+    inside = np.bincount(labels[around], minlength=labels.max() + 1) / np.bincount(labels.ravel())
+    return np.asarray(mask & (inside < BESIDE)[labels], bool)
 
 
 def _stroke_width(shape: tuple[int, ...]) -> int:
