@@ -9,7 +9,6 @@ of its strokes is in the mask. Settings were chosen on other seeds than the defa
 
 from __future__ import annotations
 
-import argparse
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from apical.ingest.clip import open_clip
 from apical.ingest.sampling import spread
 from apical.ingest.sector import find_sector
 from apical.ingest.triage import LOOKED_AT
-from phantom_truth import Row, phantom, true_mask
+from phantom_truth import Row, arguments, phantom, true_mask
 
 Frames = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
@@ -156,12 +155,7 @@ def measure(row: Row, folder: Path, seed: int) -> list[tuple[str, bool, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=24)
-    parser.add_argument("--image-rows", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    options = arguments(str(__doc__))
     settings = PhantomSettings(patients=options.patients, image_rows=options.image_rows, seed=options.seed)
     with phantom(settings) as (folder, rows), ProcessPoolExecutor(options.workers) as pool:
         work = partial(measure, folder=folder, seed=options.seed)

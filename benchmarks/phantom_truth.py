@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,16 @@ from apical.config import PhantomSettings
 from apical.phantom.study import write_phantom
 
 Row = dict[str, str]
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """patients, image_rows, seed and workers from the command line."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=24)
+    parser.add_argument("--image-rows", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=31)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
 
 
 @contextmanager

@@ -9,7 +9,6 @@ chosen on other seeds than the default.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -29,7 +28,7 @@ from apical.ingest.facts import Region
 from apical.ingest.sampling import spread
 from apical.ingest.sector import Sector, find_sector
 from apical.ingest.triage import LOOKED_AT, triage
-from phantom_truth import Row, interval, phantom, true_mask
+from phantom_truth import Row, arguments, interval, phantom, true_mask
 
 QUALITIES = (100, 90, 75)
 LETTERS = list("ABCDEFGHKMNPRST0123456789")
@@ -116,12 +115,7 @@ def lost_in_copy(row: Row, folder: Path) -> float | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--patients", type=int, default=24)
-    parser.add_argument("--image-rows", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=31)
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args()
+    options = arguments(str(__doc__))
     settings = PhantomSettings(patients=options.patients, image_rows=options.image_rows, seed=options.seed)
     with phantom(settings) as (folder, rows), ProcessPoolExecutor(options.workers) as pool:
         results = list(pool.map(partial(measure, folder=folder), rows, chunksize=4))

@@ -246,6 +246,11 @@ def flat_panels() -> NDArray[np.uint8]:
     return panels
 
 
+def shades(darkest: int, lightest: int) -> NDArray[np.uint8]:
+    """All of it lit; from 100 to 180 it is flat wherever one looks."""
+    return np.tile(np.linspace(darkest, lightest, 640).astype(np.uint8), (1, 480, 1))
+
+
 def photograph(edge: bool = False) -> NDArray[np.uint8]:
     noise = np.random.default_rng(0).integers(0, 256, (1, 60, 80), dtype=np.uint8)
     picture = np.asarray(cv2.resize(noise[0], (640, 480)), np.uint8)
@@ -264,13 +269,15 @@ def photograph(edge: bool = False) -> NDArray[np.uint8]:
         page_of_text(),
         255 - page_of_text(),
         flat_panels(),
+        shades(100, 180),
+        shades(20, 220),
         photograph(),
         photograph(edge=True),
         np.random.default_rng(0).integers(0, 256, (1, 20, 20), dtype=np.uint8),
         np.random.default_rng(0).integers(0, 256, (4, 200, 3), dtype=np.uint8),
     ],
-    ids=["black", "white", "pixel", "strip", "report", "dark report", "panels", "photograph", "sky", "tiny",
-         "thin"],
+    ids=["black", "white", "pixel", "strip", "report", "dark report", "panels", "flat shades", "shades",
+         "photograph", "sky", "tiny", "thin"],
 )  # fmt: skip
 def test_what_is_no_image_is_refused(picture: NDArray[np.uint8]) -> None:
     with pytest.raises(ClipProblem, match="no ultrasound sector found"):

@@ -184,6 +184,12 @@ def _flat(peak: Picture, level: int) -> Mask:
     for shown, least in ((peak, 0), (without_light, level + LIT), (without_dark, level + STROKE)):
         lowest = cv2.erode(shown, window)
         flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= FLAT) & (lowest >= least)
+    flat[: width - 1], flat[1 - width :], flat[:, : width - 1], flat[:, 1 - width :] = (
+        0,
+        0,
+        0,
+        0,
+    )  # seen in part
     return cv2.dilate(flat, window).astype(bool)
 
 
@@ -195,7 +201,8 @@ def _around(pieces: list[Mask], shape: tuple[int, ...]) -> Mask:
 def _mostly_outside(mask: Mask, around: Mask) -> Mask:
     """The pieces of a mask that lie outside another for the most part."""
     labels = cv2.connectedComponents(mask.astype(np.uint8))[1]
-    inside = np.bincount(labels[around], minlength=labels.max() + 1) / np.bincount(labels.ravel())
+    sizes = np.maximum(np.bincount(labels.ravel()), 1)
+    inside = np.bincount(labels[around], minlength=sizes.size) / sizes
     return np.asarray(mask & (inside < BESIDE)[labels], bool)
 
 
