@@ -25,7 +25,8 @@ WRITTEN = 0.1  # share of the evidence that writing may be
 BAND = 8  # pixels at both sides of an end that are compared
 ALIKE = 0.7  # evidence beside the edges, of that between them, on rows that tell nothing of the image
 MARGIN = 12  # pixels beside the edges that belong to neither side
-ROUND = 1.15  # times that a flat end must be sharper than an arc, where both are possible
+ROUND = 1.5  # times that a flat far end must be sharper than an arc, where both are possible
+ROUND_NEAR = 1.15  # the same of a near end, where the field is not dark
 LEAST_KNOWN = 0.25  # share of the pixels beyond an end where image can be told
 SHORT_END = 0.15  # width of a near end, of the whole, below which the image begins in a point
 
@@ -107,11 +108,10 @@ def _fit_ends(edges: Edges, image: Mask, known: Mask, step: Steps) -> Fan | None
         bins = distance.astype(int)
         weights = (None, known[inside], (image & known)[inside], (step * known)[inside])
         profile = _Profile(*(np.bincount(bins, weights=weight).astype(float) for weight in weights))
-        weight = 1.0 if flat else ROUND
         at, sharp = profile.without_writing().end()
-        far.append((weight * sharp, End(at, flat)))
+        far.append((sharp if flat else ROUND * sharp, End(at, flat)))
         at, sharp = profile.reversed().without_writing().end()
-        near.append((weight * sharp, End(len(profile.pixels) - at, flat)))
+        near.append((sharp if flat else ROUND_NEAR * sharp, End(len(profile.pixels) - at, flat)))
     return Fan(edges, *(max(ends, key=lambda end: end[0])[1] for ends in (near, far)))
 
 
