@@ -184,13 +184,10 @@ def _flat(peak: Picture, level: int) -> Mask:
     for shown, least in ((peak, 0), (without_light, level + LIT), (without_dark, level + STROKE)):
         lowest = cv2.erode(shown, window)
         flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= FLAT) & (lowest >= least)
-    flat[: width - 1], flat[1 - width :], flat[:, : width - 1], flat[:, 1 - width :] = (
-        0,
-        0,
-        0,
-        0,
-    )  # seen in part
-    return cv2.dilate(flat, window).astype(bool)
+    whole = np.zeros_like(flat)  # at the border a part of the window is seen only
+    inner = slice(width - 1, 1 - width)
+    whole[inner, inner] = flat[inner, inner]
+    return cv2.dilate(whole, window).astype(bool)
 
 
 def _around(pieces: list[Mask], shape: tuple[int, ...]) -> Mask:

@@ -43,9 +43,7 @@ def triage(clip: Clip) -> Triage:
     """
     declared = clip.facts.mode
     if declared is not None and declared not in WITH_SECTOR:
-        clip.decode(
-            [clip.facts.frames - 1]
-        )  # a file that is cut off is told, even of a mode that is not used
+        clip.decode([clip.facts.frames - 1])  # so that a file that is cut off is told in every mode
         return Triage(declared, None)
     frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
     factor = reduction(frames.shape[1:])
