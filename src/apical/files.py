@@ -14,6 +14,8 @@ import polars as pl
 
 from apical.errors import CannotDo
 
+ROW_GROUP = 10_000  # rows; polars packs a whole group in memory before it writes it
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -57,7 +59,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def write_table(path: Path, table: pl.DataFrame, **options: Any) -> None:
     """Write Parquet in one step; see `replacing` for the errors. `options` are those of polars."""
     buffer = io.BytesIO()  # so that a full disk is met by `replacing`, not inside polars
-    table.write_parquet(buffer, **options)
+    table.write_parquet(buffer, row_group_size=ROW_GROUP, **options)
     write_atomically(path, buffer.getvalue())
 
 
