@@ -24,11 +24,10 @@ from apical.ingest.clip import open_clip
 from apical.ingest.sampling import spread
 from apical.ingest.sector import find_sector
 from apical.ingest.triage import LOOKED_AT
+from apical.ingest.writing import Mask, Picture
 from phantom_truth import Row, arguments, phantom, true_mask
 
 Frames = NDArray[np.uint8]
-Picture = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 CLOSEST, FURTHEST = 4 / 240, 16 / 240  # of the rows, from the image to the nearest stroke or box
 LETTERS = list("ABCDEFGHKMNPRSTXabdefghknprst0123456789")

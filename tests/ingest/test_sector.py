@@ -223,6 +223,44 @@ def test_a_box_of_text_beside_the_image_goes(shape: str, box: int, seen: str) ->
             assert not (find_sector(shown).mask & (painted > 0)).any()
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("seen", ["black on grey", "clock", "box in a part", "box on a still"])
+def test_what_compression_leaves_of_words_does_not_pull_the_outline(shape: str, seen: str) -> None:
+    """On screens so small that they are looked at as they are; bold words five pixels from the image."""
+    truth = shape_mask(shape, 240, 320)
+    distance = cv2.distanceTransform((~truth).astype(np.uint8), cv2.DIST_L2, 5)
+    for left in (1, 191):
+        room = [top for top in range(1, 190) if distance[top : top + 40, left : left + 128].min() > 5]
+        for top in {min(room), max(room)} if room else ():
+            shown = screen(1 if "still" in seen else 6, seed=1, text=False, shape=shape)
+            ink = 255 if seen == "clock" else 1
+            if "grey" in seen:
+                shown = np.where(truth, shown, 40).astype(np.uint8)
+            strokes = np.zeros((240, 320), bool)
+            for number in range(len(shown)) if "part" not in seen else (2, 3):
+                words = np.zeros((240, 320), np.uint8)
+                clock = 11 + 7 * number if seen == "clock" else 47
+                for line in range(2):
+                    place = (left + 3, top + 16 + 18 * line)
+                    cv2.putText(
+                        words, f"DOE JOH {clock + line}", place, cv2.FONT_HERSHEY_DUPLEX, 0.55, 255, 2
+                    )
+                if "box" in seen:
+                    cv2.rectangle(shown[number], (left, top), (left + 127, top + 39), 210, -1)
+                shown[number][words > 0] = ink
+                strokes |= words > 0
+            sector = find_sector(jpeg(shown, 72))
+            assert not (sector.mask & strokes).any()
+            assert overlap(sector.mask, truth) > 0.9
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_noisy_screen_does_not_move_as_the_image_does(shape: str) -> None:
+    truth = shape_mask(shape, 240, 320)
+    shown = screen(8, seed=1, text=False, shape=shape) + np.random.default_rng(1).normal(20, 3, (8, 240, 320))
+    assert overlap(find_sector(shown.clip(0, 255).astype(np.uint8)).mask, truth) > 0.95
+
+
 def test_a_band_too_dark_to_be_seen_does_not_end_the_image() -> None:
     """The image goes on behind it, unlike a line of writing behind a strip of empty screen."""
     shown = screen(6, 480, 640, text=False)

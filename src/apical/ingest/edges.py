@@ -94,7 +94,7 @@ def fit_edges(image: Mask, piece: Mask, step: Steps) -> Edges | None:
     Returns:
         the edges, or None where there are too few rows.
     """
-    ends = _row_ends(image, piece, step)
+    ends = _row_ends(image & piece, piece, step)
     if ends.rows.size < LEAST_ROWS:
         return None
     edges = _fit_lines(ends)

@@ -20,12 +20,14 @@ BRIGHTEST = 48  # grey levels from the empty screen; what is brighter counts no 
 LIT = 7  # grey levels above the screen's own, from which a pixel is lit
 DARKER = 4  # grey levels below the screen's own, where only the image is
 MOVED = 5  # grey levels of change over the clip, above which a pixel moves
+NOISE = 2  # times the change of an empty screen, above which it does where the screen is noisy
 LEAST_MOTION = 0.01  # share of the screen that moves in a cine
 STROKE = 50  # grey levels by which a stroke of a letter or trace stands out
-FLAT = 2  # grey levels within which an area is of one level
+FLAT = 3  # grey levels within which an area is of one level
 BESIDE = 0.8  # share within the hull of the rest, below which a flat area is no part of the image
 ALONE = 0.5  # share of empty screen around a dark stroke, for it to be a letter beside the image
 SOLID = 0.25  # share of the pixels of a cell that are image in a solid piece
+DENSE = 0.5  # the same where pieces are told apart
 LEAST_PIECE = 0.03  # size of a piece, of the largest, that may belong to the same image
 COMMON = 0.05  # share of the screen that has its commonest level, for it to be a background
 
@@ -71,6 +73,11 @@ class Evidence:
         difference = np.abs(self.peak.astype(np.int16) - self.background)
         return np.minimum(difference, BRIGHTEST).astype(np.float32)
 
+    @cached_property
+    def cores(self) -> list[Mask]:
+        """The pieces as `pieces`, but grown by less: words near the image are none of it here."""
+        return solid_pieces(self.image, apart=True)
+
 
 def reduction(shape: tuple[int, ...]) -> int:
     """By what whole factor a screen of this (H, W) is made smaller to be looked at."""
@@ -114,7 +121,8 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
     usable = allowed & known & ~furniture
     darker = (peak < level - DARKER) & allowed & known & ~_strokes_on_light(peak, level)
     lit = (peak > level + LIT) & usable
-    moved = (cv2.subtract(peak, low) > MOVED) & usable
+    change = np.asarray(cv2.subtract(peak, low), np.uint8)
+    moved = (change > max(MOVED, NOISE * _commonest(change))) & usable
     cine = bool(moved.mean() > LEAST_MOTION)
     seen = moved if cine else lit
     flat = _flat(peak, level) & (lit | moved)
@@ -152,6 +160,10 @@ def hull_corners(mask: Mask) -> NDArray[np.float64]:
 
 def background(picture: Picture) -> int:
     """The grey level of the empty screen: the commonest level, if it is common at all; else black."""
+    return _commonest(picture)
+
+
+def _commonest(picture: Picture) -> int:
     counts = cv2.calcHist([picture], [0], None, [256], [0, 256]).ravel()
     level = int(counts.argmax())
     return level if counts[level] > COMMON * picture.size else 0
@@ -208,21 +220,28 @@ def _stroke_width(shape: tuple[int, ...]) -> int:
     return max(7, round(min(shape) / 70) | 1)
 
 
-def solid_pieces(image: Mask) -> list[Mask]:
+def solid_pieces(image: Mask, *, apart: bool = False) -> list[Mask]:
     """The pieces that are filled over more than the height of a letter, the largest first.
 
-    Found on a coarse grid; pieces nearer to each other than a letter are one.
+    Found on a coarse grid. Pieces nearer to each other than a letter are one, but not if `apart`: then they
+    are denser, and grown by less.
     """
     rows, columns = image.shape
     cell = max(2, round(min(image.shape) / 150))
     size = (max(1, columns // cell), max(1, rows // cell))
     share = cv2.resize(image.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     letter = max(3, round(letter_height(image.shape) / cell))
-    filled = np.pad((share > SOLID).astype(np.uint8), letter)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (letter, letter))
-    closed = cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    near = cv2.dilate(cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc), np.ones((letter, letter), np.uint8))
-    labels, stats = cv2.connectedComponentsWithStats(near)[1:3]
+    filled = np.pad((share > (DENSE if apart else SOLID)).astype(np.uint8), letter)
+    if apart:
+        found = cv2.morphologyEx(filled, cv2.MORPH_OPEN, disc)
+    else:
+        closed = cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+        solid = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
+        found = cv2.dilate(solid, np.ones((letter, letter), np.uint8))
+    labels, stats = cv2.connectedComponentsWithStats(found)[1:3]
+    if apart:
+        labels = cv2.dilate(labels.astype(np.float32), np.ones((5, 5))).astype(np.int32)
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # what is no piece
     inner = labels[letter:-letter, letter:-letter]

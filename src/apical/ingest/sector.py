@@ -33,6 +33,7 @@ from apical.ingest.fan import Points, clip_to_window, fit_fan
 from apical.ingest.writing import Mask, find_writing
 
 Box = tuple[int, int, int, int]
+Candidate = tuple[str, Points, float]  # kind, outline, confidence
 
 SMALLEST_SIDE = 32  # pixels
 SMALLEST_SHARE = 0.08  # of the picture, or of the tagged region
@@ -44,6 +45,8 @@ BRIGHT_SCREEN = 80  # grey level; on a lighter screen only the shape of a fan te
 LEAST_KEPT = 0.75  # share of the outline's inside that is not written on; a page of text has less
 LEAST_CONTRAST = 6.0  # standard deviation of the grey levels; filled bars are flatter
 LEAST_CONFIDENCE = 0.35
+SURE = 0.8  # confidence of an outline, below which the pieces are looked at apart from what is near them
+SURER = 0.15  # confidence by which the outline of a part is surer than that of the whole
 LEAST_CONFIDENCE_OF_HULL = 0.5  # where no tag says that there is an image
 
 _TWO_D, _TISSUE, _COLOUR_FLOW = 1, 1, 2
@@ -168,13 +171,12 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
     window = tuple((edge - (factor - 1) / 2) / factor for edge in (box[0], box[1], box[2] - 1, box[3] - 1))
     area = (box[2] - box[0]) * (box[3] - box[1]) / factor**2
     most = np.inf if tagged else LARGEST_SHARE * area
-    for kind, outline in _candidates(evidence, window):
+    for kind, outline, confidence in _candidates(evidence, window):
         bright_screen = evidence.background > BRIGHT_SCREEN and not evidence.cine and not tagged
         if len(outline) < 3 or (bright_screen and kind in ("linear", "outline")):
             continue
         mask = _fill(outline, evidence.image.shape)
         share = int((mask & evidence.known).sum())
-        confidence = _confidence(outline, evidence)
         least = LEAST_CONFIDENCE_OF_HULL if kind == "outline" and not tagged else LEAST_CONFIDENCE
         if confidence >= least and SMALLEST_SHARE * area <= share <= most and _plausible(mask, evidence):
             corners = np.round(outline * factor + (factor - 1) / 2, 1)  # as it is written, see `to_json`
@@ -188,25 +190,44 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
     raise ClipProblem(_NOT_FOUND)
 
 
-def _candidates(evidence: Evidence, window: tuple[float, ...]) -> Iterator[tuple[str, Points]]:
-    """Outlines to try, the likeliest first: fits to the whole and to each piece, then their hulls."""
+def _candidates(evidence: Evidence, window: tuple[float, ...]) -> Iterator[Candidate]:
+    """Outlines to try, the likeliest first: fits, then convex hulls.
+
+    A fit to all pieces comes before one to each, unless that is clearly the surer: the others are words
+    near the image then.
+    """
     pieces = list(evidence.pieces)
     if evidence.cine and len(pieces) > 1:  # parts of one moving image
         pieces.insert(0, np.any(pieces, axis=0))
+    fits = _fits(pieces, evidence, window, alone=not evidence.cine)
+    if all(confidence < SURE for *_, confidence in fits):
+        fits += _fits(evidence.cores, evidence, window, alone=True)
+    order = sorted(range(len(fits)), key=lambda number: (SURER if number else 0) - fits[number][2])
+    yield from (fits[number] for number in order)
+    for piece in pieces:
+        outline = clip_to_window(hull_corners(piece & evidence.image), window)
+        yield "outline", outline, _confidence(outline, evidence)
+
+
+def _fits(
+    pieces: list[Mask], evidence: Evidence, window: tuple[float, ...], *, alone: bool
+) -> list[Candidate]:
+    """The fan of each piece, where there is one; of it `alone`, or with the evidence beyond it."""
+    found = []
     for piece in pieces:
         around = hull(piece)
         down = _narrows(around)
         shown = evidence.upside_down() if down else evidence
         around = around[::-1] if down else around
-        image = shown.image if shown.cine else shown.image & around
+        image = shown.image & around if alone else shown.image
         fan = fit_fan(image, around, shown.known, shown.step)
         if fan is not None:
             outline = fan.polygon()
             if down:
                 outline = outline * (1, -1) + (0, len(around) - 1)
-            yield fan.kind, clip_to_window(outline, window)
-    for piece in pieces:
-        yield "outline", clip_to_window(hull_corners(piece & evidence.image), window)
+            outline = clip_to_window(outline, window)
+            found.append((fan.kind, outline, _confidence(outline, evidence)))
+    return found
 
 
 def _narrows(mask: Mask) -> bool:
