@@ -23,7 +23,8 @@ MOVED = 5  # grey levels of change over the clip, above which a pixel moves
 NOISE = 2  # times the change of an empty screen, above which it does where the screen is noisy
 LEAST_MOTION = 0.01  # share of the screen that moves in a cine
 STROKE = 50  # grey levels by which a stroke of a letter or trace stands out
-FLAT = 3  # grey levels within which an area is of one level
+FLAT = 2  # grey levels within which an area is of one level
+FLAT_STILL = 3  # the same of a still, whose noise is not evened out by taking the brightest of many
 BESIDE = 0.8  # share within the hull of the rest, below which a flat area is no part of the image
 ALONE = 0.5  # share of empty screen around a dark stroke, for it to be a letter beside the image
 SOLID = 0.25  # share of the pixels of a cell that are image in a solid piece
@@ -125,7 +126,7 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
     moved = (change > max(MOVED, NOISE * _commonest(change))) & usable
     cine = bool(moved.mean() > LEAST_MOTION)
     seen = moved if cine else lit
-    flat = _flat(peak, level) & (lit | moved)
+    flat = _flat(peak, level, FLAT if cine else FLAT_STILL) & (lit | moved)
     beside = _mostly_outside(flat, _around(solid_pieces((seen & ~flat) | darker), peak.shape))
     image = (seen & ~beside) | darker
     pieces = solid_pieces(image)
@@ -186,7 +187,7 @@ def _strokes_on_light(peak: Picture, level: int) -> Mask:
     return np.asarray(strokes & (cv2.blur(empty, (3 * width, 3 * width)) > ALONE), bool)
 
 
-def _flat(peak: Picture, level: int) -> Mask:
+def _flat(peak: Picture, level: int, most: int) -> Mask:
     """Areas of one level, as tissue has none so large: bars, boxes and panels, with the letters on them."""
     width = _stroke_width(peak.shape)
     stroke, window = np.ones((width, width), np.uint8), np.ones((2 * width - 1, 2 * width - 1), np.uint8)
@@ -195,7 +196,7 @@ def _flat(peak: Picture, level: int) -> Mask:
     flat = np.zeros(peak.shape, np.uint8)
     for shown, least in ((peak, 0), (without_light, level + LIT), (without_dark, level + STROKE)):
         lowest = cv2.erode(shown, window)
-        flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= FLAT) & (lowest >= least)
+        flat |= (cv2.subtract(cv2.dilate(shown, window), lowest) <= most) & (lowest >= least)
     whole = np.zeros_like(flat)  # at the border a part of the window is seen only
     inner = slice(width - 1, 1 - width)
     whole[inner, inner] = flat[inner, inner]
