@@ -29,6 +29,7 @@ from apical.ingest.writing import Mask, Picture, find_writing
 PAGE, PAGE_WITH_PICTURE = 0.28, 0.2  # share of what is lit that is written
 PAGE_ROWS = 0.65  # share of the rows of a page that have writing
 STRIP_WIDTH, STRIP_HEIGHT = 0.6, 0.2  # of the screen's; a title bar is lower
+WHOLE_WIDTH, WHOLE_ASPECT = 0.85, 1.6  # one that takes the whole width of the screen may be higher
 BEAT = 0.2  # of the screen's width, over which waves of a strip belong together
 STRIP_ASPECT, STRIP_FILLED = 1.85, 0.8  # width by height; share of its box that a filled one fills
 STREAKED = 0.6  # change along the rows by that along the columns, below which a strip is M-mode
@@ -42,6 +43,7 @@ ALL_TINTED = 0.85  # share of the image that is tinted by a map of one hue, or a
 RED, BLUE, LEAST_VELOCITY = (5, 170), (100, 135), 0.1  # hues of 180; share of the image in them, of Doppler
 LEAST_RENDERED = 0.08  # share of the screen that a rendering takes up
 COLOURED, SATURATED = 32, 0.5  # difference of red, green and blue, and saturation, of a colour of Doppler
+LESS_SATURATED = 0.6  # saturation of a machine's tint, of that of the colours of Doppler
 LEAST_COLOUR = 0.004  # share of the image that is coloured in Doppler
 TISSUE_SPAN = 0.48  # share of the image that the hull of its colours covers when they are of tissue
 ROUGH = 0.028  # mean deviation from the surroundings, of the mean, below which there is no speckle
@@ -87,7 +89,8 @@ def _strip(peak: Picture, image: Mask) -> Mode | None:
     joined = cv2.morphologyEx(beside, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[:, reach:-reach]
     stats = cv2.connectedComponentsWithStats(joined)[2]
     for x, y, width, height, _ in stats[1:]:
-        if width > STRIP_WIDTH * columns and height > STRIP_HEIGHT * rows and width > STRIP_ASPECT * height:
+        aspect = STRIP_ASPECT if width < WHOLE_WIDTH * columns else WHOLE_ASPECT
+        if width > STRIP_WIDTH * columns and height > STRIP_HEIGHT * rows and width > aspect * height:
             box = slice(y, y + height), slice(x, x + width)
             smooth = cv2.GaussianBlur(peak[box], (0, 0), 2).astype(np.float32)
             across, down = (np.abs(cv2.Sobel(smooth, cv2.CV_32F, *way)).sum() for way in ((1, 0), (0, 1)))
@@ -187,9 +190,23 @@ def doppler(frames: NDArray[np.uint8], mask: Mask) -> Mode:
     """
     coloured = np.any([_coloured(frame) for frame in frames], axis=0) & mask
     area = max(int(mask.sum()), 1)
-    if coloured.sum() < LEAST_COLOUR * area or _has_one_tint(frames[len(frames) // 2], mask):
+    if coloured.sum() < LEAST_COLOUR * area:
+        return "2d"
+    if _has_one_tint(frames[len(frames) // 2], mask) and not any(
+        _more_saturated(frame, mask, _coloured(frame)) for frame in frames
+    ):
         return "2d"
     return "tissue-doppler" if (hull(coloured) & mask).sum() > TISSUE_SPAN * area else "colour"
+
+
+def _more_saturated(frame: NDArray[np.uint8], mask: Mask, coloured: Mask) -> bool:
+    """Whether the colours differ from a tint that the rest of the image has too."""
+    chroma, most = (values.astype(np.float32) for values in _chroma(frame))
+    saturation, lit = chroma / np.maximum(most, 1), mask & (most > DARK)
+    inside, outside = saturation[lit & coloured], saturation[lit & ~coloured]
+    if not inside.size or not outside.size:
+        return False
+    return bool(np.median(outside) < LESS_SATURATED * np.median(inside))
 
 
 def _coloured(frame: NDArray[np.uint8]) -> Mask:

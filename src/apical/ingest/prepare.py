@@ -69,29 +69,39 @@ def prepare(clip: Clip, settings: FrameSettings, sector: Sector | None = None) -
         raise ClipProblem(CHANGED)
     x0, y0, x1, y1 = sector.box
     frames = clip.frames(chosen, half=min(x1 - x0, y1 - y0) >= 2 * settings.size)
-    scale, squares = _squares(frames, sector, settings.size, facts.pixel_aspect)
+    scale, found = squares(frames, sector, settings.size, facts.pixel_aspect)
     pixel_mm = facts.pixel_mm[0] / scale if facts.pixel_mm else None
-    return Prepared("2d", squares, np.array(chosen, np.int64), phases(facts, chosen), pixel_mm)
+    return Prepared("2d", found, np.array(chosen, np.int64), phases(facts, chosen), pixel_mm)
 
 
-def _squares(
+def squares(
     frames: Iterable[NDArray[np.uint8]], sector: Sector, size: int, pixel_aspect: float
 ) -> tuple[float, NDArray[np.uint8]]:
-    """Scale across, and (F, size, size) uint8: masked, cropped to the sector's box, centred."""
+    """Mask frames, crop them to the sector's box, and centre them in squares.
+
+    Args:
+        frames: (H, W) uint8 each, of the sector's size or half of it.
+        sector: what lies outside of it becomes 0.
+        size: side of the squares.
+        pixel_aspect: height of a pixel by its width.
+
+    Returns:
+        the scale across, and (F, size, size) uint8.
+    """
     x0, y0, x1, y1 = sector.box
     height, width = (y1 - y0) * pixel_aspect, float(x1 - x0)
     scale = size / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (size - rows) // 2, (size - columns) // 2
-    squares = []
+    made = []
     for frame in frames:
         shown = sector if frame.shape == sector.size else sector.halved
         x0, y0, x1, y1 = shown.box
         masked: Any = cv2.copyTo(frame[y0:y1, x0:x1], shown.mask[y0:y1, x0:x1].view(np.uint8))
         square = np.zeros((size, size), np.uint8)
         square[top : top + rows, left : left + columns] = resize(masked, rows, columns)
-        squares.append(square)
-    return scale, np.stack(squares)
+        made.append(square)
+    return scale, np.stack(made)
 
 
 def resize(picture: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:

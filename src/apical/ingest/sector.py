@@ -43,6 +43,7 @@ LEAST_LIT = 0.3  # share of the outline's inside that is image
 MOST_OUTSIDE = 0.4  # share of the screen around it that looks like image too; all of it in a photograph
 BRIGHT_SCREEN = 80  # grey level; on a lighter screen only the shape of a fan tells an image from a photograph
 LEAST_KEPT = 0.75  # share of the outline's inside that is not written on; a page of text has less
+FEW_FRAMES = 3  # in so few, speckle may last like writing: what is written is then also told as in a still
 LEAST_CONTRAST = 6.0  # standard deviation of the grey levels; filled bars are flatter
 LEAST_CONFIDENCE = 0.35
 SURE = 0.8  # confidence of an outline, below which the pieces are looked at apart from what is near them
@@ -183,10 +184,12 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
             found = Sector(kind, corners, tuple(map(_corners, blank)), (height, width), confidence)
             x0, y0, x1, y1 = found.box
             letter = letter_height(found.size)
-            written = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=evidence.cine)
-            found = found.without(written)
-            if found.kept >= LEAST_KEPT:
-                return found
+            few = evidence.cine and len(frames) <= FEW_FRAMES
+            for cine in (True, False) if few else (evidence.cine,):
+                written = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=cine)
+                masked = found.without(written)
+                if masked.kept >= LEAST_KEPT:
+                    return masked
     raise ClipProblem(_NOT_FOUND)
 
 
