@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from apical.errors import WrongCall
 
@@ -28,14 +28,33 @@ class PhantomSettings(Settings):
     """How many synthetic patients, and how hard they are."""
 
     patients: int = Field(20, ge=1, description="synthetic patients, one exam each")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
     frames: int = Field(16, ge=1, description="frames a cine")
     image_rows: int = Field(300, ge=96, description="height of the screen in pixels")
     difficulty: float = Field(0.55, ge=0, le=2, description="probe error and anatomical spread; 0 = textbook")
+    contrast: float = Field(
+        0.15, ge=0, le=1, description="share of the exams that end with clips with contrast agent"
+    )
+    extra_views: int = Field(
+        0, ge=0, le=200, description="further clips an exam of views beside the thirteen, some enlarged"
+    )
+    sweeps: int = Field(
+        0, ge=0, le=200, description="further clips an exam on the way from one view to another"
+    )
+    organs: int = Field(0, ge=0, le=200, description="further clips an exam of lung, liver, vessels or air")
     other_modes: int = Field(
-        0, ge=0, description="further clips an exam of other modes: Doppler, M-mode, reports …"
+        0, ge=0, le=200, description="further clips an exam of other modes: Doppler, M-mode, reports …"
     )
     workers: int = Field(0, ge=0, description="processes; 0 = one per core; 1 = none but this, unbounded")
+    device: str = Field(
+        "cpu", description="where beams are computed, such as cuda; other pictures there, of the same kind"
+    )
+
+    @model_validator(mode="after")
+    def _sweeps_move(self) -> PhantomSettings:
+        if self.sweeps and self.frames < 2:
+            raise ValueError("sweeps need at least 2 frames")
+        return self
 
 
 class ScanSettings(Settings):

@@ -55,9 +55,22 @@ def phantom(
     frames: Annotated[int | None, typer.Option(min=1, help="Frames a cine.")] = None,
     image_rows: Annotated[int | None, typer.Option(min=96, help="Height of the screen in pixels.")] = None,
     difficulty: Annotated[float | None, typer.Option(help="Probe error and anatomical spread.")] = None,
+    contrast: Annotated[
+        float | None, typer.Option(help="Share of the exams that end with contrast agent.")
+    ] = None,
+    extra_views: Annotated[
+        int | None, typer.Option(min=0, help="Further clips an exam: views beside the thirteen.")
+    ] = None,
+    sweeps: Annotated[
+        int | None, typer.Option(min=0, help="Further clips an exam: on the way between views.")
+    ] = None,
+    organs: Annotated[
+        int | None, typer.Option(min=0, help="Further clips an exam: lung, liver, vessels, air.")
+    ] = None,
     other_modes: Annotated[
         int | None, typer.Option(min=0, help="Further clips an exam: Doppler, M-mode, reports …")
     ] = None,
+    device: Annotated[str | None, typer.Option(help="Where beams are computed: cpu or cuda.")] = None,
     workers: Workers = None,
     seed: Seed = None,
     config: Config = None,
@@ -78,7 +91,12 @@ def phantom(
         frames=frames,
         image_rows=image_rows,
         difficulty=difficulty,
+        contrast=contrast,
+        extra_views=extra_views,
+        sweeps=sweeps,
+        organs=organs,
         other_modes=other_modes,
+        device=device,
         workers=workers,
         seed=seed,
     )

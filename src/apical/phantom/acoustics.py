@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apical.phantom.anatomy import Floats
+from apical.phantom.anatomy import Floats, Patient
+from apical.phantom.contrast import CLUTTER_LEFT, SPECULAR_LEFT, Agent, level_change_db, swirl_db
+from apical.phantom.device import floats
 from apical.phantom.heart import Tissue
 from apical.phantom.shapes import PolarGrid
+from apical.phantom.speckle import scatterers
 from apical.phantom.tissue import TissueMap
 
 
@@ -24,7 +27,7 @@ class TissueEcho:
 
     scatter_db: float  # diffuse echo, dB relative to myocardium
     impedance: float  # relative; echoes of boundaries follow its jumps
-    attenuation: float  # dB/cm/MHz, there and back
+    attenuation: float  # dB/cm/MHz for each cm of depth; tuned by eye, half the physical way there and back
     coherence: float = 0.0  # 0 = fully developed speckle, 1 = smooth as a membrane
     patchiness: float = 0.0  # nepers of slow change of scatter, over centimetres
     fades_over_mm: float = math.inf  # distance from the heart over which the echo falls by 1/e
@@ -35,25 +38,33 @@ class TissueEcho:
 # fits one machine. Attenuation acts only where it differs from TGC_COMPENSATES.
 ECHOES = {
     Tissue.BLOOD: TissueEcho(-28, 0.00, 0.05),
-    Tissue.MYOCARDIUM: TissueEcho(0, 0.55, 0.50, patchiness=0.20, anisotropy=0.50),
-    Tissue.RV_WALL: TissueEcho(1, 0.55, 0.50, patchiness=0.25),
-    Tissue.ATRIAL_WALL: TissueEcho(-3, 0.50, 0.50, coherence=0.1, patchiness=0.4),
-    Tissue.VESSEL_WALL: TissueEcho(-1, 0.70, 0.50, coherence=0.1, patchiness=0.4),
-    Tissue.LEAFLET: TissueEcho(-2, 0.75, 0.60, coherence=0.7),
+    Tissue.MYOCARDIUM: TissueEcho(0, 0.50, 0.50, patchiness=0.30, anisotropy=0.60),
+    Tissue.RV_WALL: TissueEcho(1, 0.50, 0.50, patchiness=0.35),
+    Tissue.ATRIAL_WALL: TissueEcho(-3, 0.45, 0.50, coherence=0.1, patchiness=0.6),
+    Tissue.VESSEL_WALL: TissueEcho(-1, 0.65, 0.50, coherence=0.1, patchiness=0.5),
+    Tissue.LEAFLET: TissueEcho(-5, 0.75, 0.60, coherence=0.7),
     Tissue.PAPILLARY: TissueEcho(0.5, 0.35, 0.50),
-    Tissue.PERICARDIUM: TissueEcho(4, 1.25, 0.70, coherence=0.4, patchiness=0.5, fades_over_mm=40),
+    Tissue.PERICARDIUM: TissueEcho(2, 1.25, 0.70, coherence=0.4, patchiness=0.6, fades_over_mm=40),
     Tissue.EFFUSION: TissueEcho(-28, 0.02, 0.05),
-    Tissue.FAT: TissueEcho(-3, 0.50, 0.50, patchiness=0.5, fades_over_mm=35),
-    Tissue.LUNG: TissueEcho(-5, 0.65, 0.90, patchiness=0.6, fades_over_mm=22),
+    Tissue.FAT: TissueEcho(-2, 0.50, 0.50, patchiness=0.6, fades_over_mm=34),
+    Tissue.LUNG: TissueEcho(-4, 0.65, 0.85, patchiness=0.7, fades_over_mm=22),
     Tissue.LIVER: TissueEcho(-4, 0.60, 0.47, patchiness=0.15),
-    Tissue.CHEST_WALL: TissueEcho(4, 0.60, 0.60),
+    Tissue.CHEST_WALL: TissueEcho(3, 0.60, 0.55),
+    Tissue.RIB: TissueEcho(8, 2.20, 14.0, coherence=0.3),
 }
 
-MYOCARDIUM_DB_BELOW_WHITE = -23.0  # at neutral gain
-TGC_COMPENSATES = 0.42  # dB/cm/MHz, there and back
+MYOCARDIUM_DB = -23.0  # from white, at neutral gain
+TGC_COMPENSATES = 0.42  # dB/cm/MHz for each cm of depth
 NEPER_DB = 8.686  # dB of a factor e
-STATIC_SPECKLE = 0.4  # share of the scatterers' power that stays in place from frame to frame
+# Share of the scatterers' power that is new in every frame. Of tissue it stands for what a model of moving
+# scatterers lacks (strain within a resolution cell, aberration that changes, electronics); blood outruns the
+# beam between two frames.
+FRESH = {Tissue.BLOOD: 1.0, Tissue.EFFUSION: 1.0}
+FRESH_IN_TISSUE = 0.15
 SPECULAR_GAIN = 1.15  # echo of a unit jump of impedance across the beam
+WORSE_WINDOW = 0.45  # power of the window by which the beam widens
+BUILDS_UP_MM = 22.0  # depth over which the second harmonic is generated
+HARMONIC_SHARE = 0.75  # of the clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,46 +73,61 @@ class Probe:
 
     frequency_mhz: float
     axial_mm: float
-    lateral_degrees: float  # at the focus
+    lateral_degrees: float  # at the focus, straight ahead
     focus_mm: float
     specular: float  # 1 = average strength of boundary echoes
+    side_lobes_degrees: float = 7.0  # deviation of their Gaussian
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What differs from clip to clip on the same machine and patient."""
 
-    beam_loss_db: Floats  # float64 [beams]: ribs, lung, poor contact
+    beam_loss_db: Floats  # float64 [beams]: lung, poor contact
     tgc_db: Floats  # float64 [samples]: how far the gain sliders are off
-    haze: float  # near-field reverberation, amplitude
+    haze: float  # clutter of the near field, amplitude
+    clutter: float  # and of the whole depth
     noise: float  # electronic, amplitude at the probe
     gain_db: float
+    widening: float  # of the beam by what it passes through, 1 = none
+    side_lobes: float  # amplitude beside the main lobe's
+    multiples: float  # amplitude of the chest wall's repeated echoes
+    harmonic: bool  # imaged at twice the transmitted frequency
+    agent: Agent | None = None
 
 
 def sample_conditions(
-    rng: np.random.Generator, grid: PolarGrid, window: float, difficulty: float
+    rng: np.random.Generator, grid: PolarGrid, window: float, difficulty: float, agent: Agent | None = None
 ) -> Conditions:
-    """Draw the shadows, gain errors, haze and noise of a clip; `window` above 1 is a poor acoustic window."""
+    """Draw a clip's shadows, gain errors, clutter and noise; `window` above 1 is a poor acoustic window."""
     beams, samples = len(grid.angles), len(grid.ranges)
     position = np.linspace(0, 1, beams)
-    smooth = np.interp(position, np.linspace(0, 1, 8), rng.normal(0, 2.0 * window, 8))
+    smooth = np.interp(position, np.linspace(0, 1, 8), rng.normal(0, 1.9 * window, 8))
     loss = np.abs(smooth)
     badness = window * (0.4 + difficulty)
     for edge in (position, 1 - position):
-        if rng.random() < 0.4 * min(1.6, badness):
+        if rng.random() < 0.32 * min(1.6, badness):
             width = rng.uniform(0.05, 0.28)
-            loss += rng.uniform(8, 28) / (1 + np.exp(np.clip((edge - width) / 0.025, -40, 40)))
-    if rng.random() < 0.12 * badness:  # a rib or a calcified spot
+            loss += rng.uniform(6, 24) / (1 + np.exp(np.clip((edge - width) / 0.025, -40, 40)))
+    if rng.random() < 0.12 * badness:  # a calcified spot, or lung
         centre, width = rng.uniform(0.1, 0.9), rng.uniform(0.03, 0.08)
         loss += rng.uniform(5, 16) * np.exp(-(((position - centre) / width) ** 2))
     depth = np.linspace(0, 1, samples)
     sliders = np.interp(depth, np.linspace(0, 1, 8), rng.normal(0, 1.8, 8))
+    harmonic = bool(rng.random() < HARMONIC_SHARE)
+    dirt = window * (0.6 if harmonic else 1.4) * (CLUTTER_LEFT if agent else 1.0)
     return Conditions(
         beam_loss_db=loss,
         tgc_db=sliders + rng.normal(0, 2.0) * (2 * depth - 1),
-        haze=0.10 * float(rng.gamma(1.5, 0.6)) * window,
-        noise=0.015 * float(np.exp(rng.normal(0, 0.6))) * math.sqrt(window),
-        gain_db=float(rng.normal(0, 2.6)),
+        haze=0.12 * float(rng.gamma(1.5, 0.6)) * dirt,
+        clutter=0.025 * float(rng.gamma(1.5, 0.7)) * dirt,
+        noise=0.006 * float(np.exp(rng.normal(0, 0.7))) * math.sqrt(window),
+        gain_db=float(rng.normal(0, 3.0)),
+        widening=float(window**WORSE_WINDOW * np.exp(rng.normal(0.12, 0.15))),
+        side_lobes=0.035 * float(rng.gamma(2, 0.5)) * (0.5 if harmonic else 1.3),
+        multiples=0.08 * float(rng.gamma(1.5, 0.6)) * dirt,
+        harmonic=harmonic,
+        agent=agent,
     )
 
 
@@ -110,65 +136,86 @@ def form_image(
     grid: PolarGrid,
     probe: Probe,
     conditions: Conditions,
-    tissue_db: tuple[float, ...],
+    patient: Patient,
+    seconds: Floats,
     generator: torch.Generator,
 ) -> Tensor:
-    """Give the envelope of the echoes, linear amplitude.
-
-    `tissue_db` is the patient's own echogenicity of each tissue, dB.
-    """
-    ranges = torch.from_numpy(grid.ranges.astype(np.float32))
-    tgc = torch.from_numpy(conditions.tgc_db.astype(np.float32))
-    transmission = _transmission(tissue, grid, probe, conditions) * torch.exp(tgc / NEPER_DB)
-    strength = _scatter(tissue, ranges, tissue_db, generator) * transmission
+    """Give the envelope of the echoes, linear amplitude, of frames at `seconds` (float64 [frames])."""
+    depths = floats(grid.depths)
+    tgc = torch.exp(floats(conditions.tgc_db) / NEPER_DB)
+    received = _transmission(tissue, grid, probe, conditions) * tgc
+    strength = _scatter(tissue, depths, conditions.agent, patient, seconds, generator) * received
 
     frames, beams, samples = tissue.labels.shape
-    fixed = torch.randn((2, 1, beams, samples), generator=generator)
-    renewed = torch.randn((2, frames, beams, samples), generator=generator)
-    scatterers = math.sqrt(STATIC_SPECKLE) * fixed + math.sqrt(1 - STATIC_SPECKLE) * renewed
+    fresh = torch.randn((2, frames, beams, samples), generator=generator)
+    share = _of_tissue(tissue, [FRESH.get(kind, FRESH_IN_TISSUE) for kind in Tissue])
     coherence = _of_tissue(tissue, [ECHOES[kind].coherence for kind in Tissue])
-    scatterers *= strength * torch.sqrt(1 - coherence)
-    scatterers[0] += strength * coherence  # smooth membranes answer in phase
-    scatterers[0] += probe.specular * SPECULAR_GAIN * _boundary_echo(tissue, grid) * transmission
+    diffuse = strength * torch.sqrt(1 - coherence)
+    echoes = scatterers(tissue.place, tissue.plane, generator) * (diffuse * torch.sqrt(1 - share))
+    echoes += fresh * (diffuse * torch.sqrt(share))
+    echoes[0] += strength * torch.sqrt(2 * coherence)  # smooth membranes answer in phase
+    specular = probe.specular * SPECULAR_GAIN * (SPECULAR_LEFT if conditions.agent else 1.0)
+    echoes[0] += specular * _boundary_echo(tissue, grid) * received
 
-    field = _spread(scatterers, grid, probe)
-    reverberation = torch.randn((2, frames, beams // 3 + 1, samples), generator=generator)
-    reverberation = reverberation.repeat_interleave(3, dim=2)[:, :, :beams]
-    field += conditions.haze * torch.exp(-ranges / 35) * (0.6 + 0.5 * reverberation)
-    field += conditions.noise * torch.exp(tgc / NEPER_DB) * torch.randn(field.shape, generator=generator)
+    field = _spread(echoes, grid, probe, conditions)
+    later = round(patient.chest_wall / grid.sample_mm)
+    if 0 < later < samples:
+        field[..., later:] += conditions.multiples * field[..., :-later].clone()
+    field += _clutter(conditions, depths, field.shape, generator) * tgc
+    raised = torch.exp(depths * (TGC_COMPENSATES * probe.frequency_mhz / 10 / NEPER_DB))  # as all echoes are
+    field += conditions.noise * raised * tgc * torch.randn(field.shape, generator=generator)
     return torch.sqrt(field[0] ** 2 + field[1] ** 2)
 
 
 def compress(envelope: Tensor, gain_db: float, dynamic_range_db: float) -> Tensor:
     """Log-compress an envelope to gray levels, uint8: 255 is white, 0 is `dynamic_range_db` below."""
-    decibels = torch.log(envelope + 1e-9) * NEPER_DB + (gain_db + MYOCARDIUM_DB_BELOW_WHITE)
+    decibels = torch.log(envelope + 1e-9) * NEPER_DB + (gain_db + MYOCARDIUM_DB)
     return ((1 + decibels / dynamic_range_db) * 255).clamp(0, 255).to(torch.uint8)
 
 
 def _of_tissue(tissue: TissueMap, values: list[float]) -> Tensor:
     """Give each point the value of its tissue; `values` are in the order of Tissue."""
-    return torch.tensor(values, dtype=torch.float32)[tissue.labels.int()]
+    return torch.tensor(values).index_select(0, tissue.index).view(tissue.labels.shape)
 
 
 def _transmission(tissue: TissueMap, grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
     """How much of the pulse reaches each point and returns, after the gain that average tissue needs."""
-    excess = _of_tissue(tissue, [ECHOES[kind].attenuation - TGC_COMPENSATES for kind in Tissue])
+    attenuation = {kind: ECHOES[kind].attenuation for kind in Tissue}
+    if conditions.agent:
+        attenuation[Tissue.BLOOD] = conditions.agent.attenuation
+    excess = _of_tissue(tissue, [attenuation[kind] - TGC_COMPENSATES for kind in Tissue])
     loss_db = torch.cumsum(excess, dim=-1) * (probe.frequency_mhz * grid.sample_mm / 10)
-    loss_db += torch.from_numpy(conditions.beam_loss_db.astype(np.float32))[:, None]
-    return torch.exp(-loss_db / NEPER_DB)
+    loss_db += floats(conditions.beam_loss_db)[:, None]
+    reached = torch.exp(-loss_db / NEPER_DB)
+    if conditions.harmonic:  # too near the probe there is no harmonic yet
+        depths = floats(grid.depths)
+        reached = reached * (1 - 0.8 * torch.exp(-depths / BUILDS_UP_MM))
+    return reached
 
 
 def _scatter(
-    tissue: TissueMap, ranges: Tensor, tissue_db: tuple[float, ...], generator: torch.Generator
+    tissue: TissueMap,
+    depths: Tensor,
+    agent: Agent | None,
+    patient: Patient,
+    seconds: Floats,
+    generator: torch.Generator,
 ) -> Tensor:
     """Amplitude of the diffuse echo of each point."""
     echoes = [ECHOES[kind] for kind in Tissue]
-    level_db = [echo.scatter_db + own for echo, own in zip(echoes, tissue_db, strict=True)]
+    level_db = [echo.scatter_db + own for echo, own in zip(echoes, patient.tissue_db, strict=True)]
+    if agent:
+        change = level_change_db(agent, level_db[Tissue.BLOOD])
+        level_db = [level + more for level, more in zip(level_db, change, strict=True)]
     nepers = _of_tissue(tissue, level_db) / NEPER_DB
     nepers -= _of_tissue(tissue, [1 / echo.fades_over_mm for echo in echoes]) * tissue.outside
     nepers += _of_tissue(tissue, [echo.patchiness for echo in echoes]) * _patches(tissue, generator)
+    if agent:
+        moments = floats(seconds)
+        uneven = swirl_db(agent, tissue, moments, patient.lv_length, generator) / NEPER_DB
+        nepers += torch.where(tissue.labels == Tissue.BLOOD, uneven, 0.0)
     along_wall = _of_tissue(tissue, [echo.anisotropy for echo in echoes]) * (1 - tissue.facing)
-    return torch.exp(nepers) * (1 - along_wall) * _muscle_layers(ranges, tissue, generator)
+    return torch.exp(nepers) * (1 - along_wall) * _muscle_layers(depths, tissue, generator)
 
 
 def _patches(tissue: TissueMap, generator: torch.Generator) -> Tensor:
@@ -179,11 +226,25 @@ def _patches(tissue: TissueMap, generator: torch.Generator) -> Tensor:
     return (patches + 0.5 * tissue.ripple).clamp(-2, 2)
 
 
-def _muscle_layers(ranges: Tensor, tissue: TissueMap, generator: torch.Generator) -> Tensor:
+def _muscle_layers(depths: Tensor, tissue: TissueMap, generator: torch.Generator) -> Tensor:
     """Stripes of muscle and fat in the chest wall, 1 elsewhere."""
     phase = float(torch.rand(1, generator=generator)) * 2 * math.pi
-    stripes = 0.75 + 0.6 * torch.sin(1.1 * ranges + phase) * torch.sin(0.43 * ranges + 2 * phase)
+    stripes = 0.75 + 0.6 * torch.sin(1.1 * depths + phase) * torch.sin(0.43 * depths + 2 * phase)
     return torch.where(tissue.labels == Tissue.CHEST_WALL, stripes, 1.0)
+
+
+def _clutter(conditions: Conditions, depths: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Echoes that went astray: a haze near the probe and a veil over the whole depth.
+
+    Most of it comes from the chest and stands still while the heart beats; it is smooth across beams.
+    """
+    parts, frames, beams, samples = shape
+    few = beams // 3 + 1
+    still = torch.randn((parts, 1, few, samples), generator=generator)
+    moving = torch.randn((parts, frames, few, samples), generator=generator)
+    clutter = (0.85 * still + 0.5 * moving).repeat_interleave(3, dim=2)[:, :, :beams]
+    reach = conditions.haze * torch.exp(-depths / 35) + conditions.clutter
+    return reach * (0.5 + 0.6 * clutter)
 
 
 def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
@@ -194,30 +255,43 @@ def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
     axial = (smooth[..., 2:] - smooth[..., :-2]) / 4
     smooth = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
     lateral = (smooth[:, 2:] - smooth[:, :-2]) / 4
-    ranges = torch.from_numpy(grid.ranges.astype(np.float32))
+    ranges = floats(grid.ranges)
     lateral = lateral * (grid.sample_mm / (ranges * grid.beam_radians + 0.5))  # per sample, as the axial one
     axial_squared = axial * axial
     across = axial_squared / (axial_squared + lateral * lateral + 1e-4)
     return axial.abs() * across * across
 
 
-def _spread(field: Tensor, grid: PolarGrid, probe: Probe) -> Tensor:
-    """Blur a complex field ([2, frames, beams, samples]) by the point spread, keeping speckle power."""
-    ranges = torch.from_numpy(grid.ranges.astype(np.float32))
+def _spread(field: Tensor, grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
+    """Blur a complex field ([2, frames, beams, samples]) by the point spread, keeping speckle power.
+
+    The beam is narrowest at the focus, wider where it is steered aside (the aperture looks narrower by the
+    cosine), and has side lobes.
+    """
+    ranges = floats(grid.ranges)
     samples, beams = len(grid.ranges), len(grid.angles)
-    field = field @ _gaussian_rows(samples, torch.tensor([probe.axial_mm / grid.sample_mm])).T
-    width = math.radians(probe.lateral_degrees) / grid.beam_radians
-    defocus = 1 + 0.55 * (ranges - probe.focus_mm).abs() / probe.focus_mm
+    index = torch.arange(samples, dtype=torch.float32)
+    field = field @ _keeping_power(_bells(index, probe.axial_mm / grid.sample_mm)).T
+    width = math.radians(probe.lateral_degrees) * conditions.widening / grid.beam_radians
+    depths = ranges - grid.face_mm
+    defocus = 1 + 0.55 * (depths - probe.focus_mm).abs() / probe.focus_mm
     aperture = 1.5 / (ranges * grid.beam_radians + 3.0)
-    lateral = _gaussian_rows(beams, (width * defocus + aperture)[:, None])
+    steered = 1 / torch.cos(floats(grid.angles))
+    sigma = (width * defocus + aperture)[:, None] * steered
+    index = torch.arange(beams, dtype=torch.float32)
+    lobes = _bells(index, math.radians(probe.side_lobes_degrees) / grid.beam_radians)
+    lateral = _keeping_power(_bells(index, sigma[..., None]) + conditions.side_lobes * lobes)
     by_depth = field.permute(3, 2, 0, 1).reshape(samples, beams, -1)
     spread = torch.bmm(lateral, by_depth).reshape(samples, beams, *field.shape[:2])
     return spread.permute(2, 3, 1, 0)
 
 
-def _gaussian_rows(size: int, sigma: Tensor) -> Tensor:
-    """Matrices [..., size, size] whose row i blurs around i by `sigma` ([..., 1]) and keeps noise power."""
-    distance = torch.arange(1 - size, size, dtype=torch.float32) / sigma
-    bell = torch.exp(-0.5 * (distance * distance).clamp(max=50))  # denormal numbers would be slow
-    rows = bell.unfold(-1, size, 1).flip(-2)
+def _bells(index: Tensor, sigma: Tensor | float) -> Tensor:
+    """Gaussians of all pairs of `index` ([size]), `sigma` wide ([..., size, 1]): [..., size, size]."""
+    distance = (index[:, None] - index) / sigma
+    return torch.exp(-0.5 * (distance * distance).clamp(max=50))  # denormal numbers would be slow
+
+
+def _keeping_power(rows: Tensor) -> Tensor:
+    """Scale rows so that white noise keeps its power."""
     return rows / rows.square().sum(dim=-1, keepdim=True).sqrt()

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from apical.phantom.anatomy import Floats
 from apical.phantom.clip import Sight, compose
 from apical.phantom.colour_map import ColourBar, colour_map
+from apical.phantom.ecg import draw_ecg, ecg_region
 from apical.phantom.flow import Field, blood_velocity, wall_velocity
 from apical.phantom.heart import Tissue
-from apical.phantom.screen import Pixels, Region, Screen, draw_ecg, ecg_region, sector_region
+from apical.phantom.screen import Pixels, Region, Screen, sector_region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import COLOUR, POWER, TWO_D, ModeClip, Shot, house, surround
 
@@ -38,7 +39,7 @@ def colour_clip(shot: Shot) -> ModeClip:
     bar.draw(canvas)
     pictures = compose(sight.gray, canvas, shot.machine)
     box = blood_box(sight, rng)
-    painted = paint_blood(pictures, sight, box, name, scale, shot.heart_rate, rng)
+    painted = paint_blood(pictures, sight, box, name, scale, rng)
     for picture in painted:
         outline(picture, sight.screen, box, style.box_line)
     return _finished(shot, sight, painted, POWER if power else COLOUR, box, bar)
@@ -56,7 +57,7 @@ def tissue_clip(shot: Shot) -> ModeClip:
     pictures = compose(sight.gray, canvas, shot.machine)
     whole = rng.random() < 0.6
     box = part_of(sight.grid, (0.02, 1) if whole else (0.05, 0.92), (0, 1) if whole else (0.12, 0.88))
-    painted = paint_walls(pictures, sight, box, style.tissue_map, scale, shot.heart_rate, rng)
+    painted = paint_walls(pictures, sight, box, style.tissue_map, scale, rng)
     if not whole:
         for picture in painted:
             outline(picture, sight.screen, box, style.box_line)
@@ -94,14 +95,13 @@ def paint_blood(
     box: PolarGrid,
     name: str,
     nyquist: float,
-    heart_rate: float,
     rng: np.random.Generator,
 ) -> Pixels:
     """Paint the moving blood in `box` by colour map `name`; returns RGB uint8 like `pictures`.
 
     Blood faster than `nyquist` (m/s) takes the colours of the other direction.
     """
-    velocity, turbulence = blood_velocity(sight, box, heart_rate, rng)
+    velocity, turbulence = blood_velocity(sight, box, rng)
     velocity /= nyquist
     velocity += 0.05 * _blurred(rng.normal(size=velocity.shape), 0.7)
     velocity += turbulence * rng.normal(0, 0.7, velocity.shape)
@@ -133,11 +133,10 @@ def paint_walls(
     box: PolarGrid,
     name: str,
     nyquist: float,
-    heart_rate: float,
     rng: np.random.Generator,
 ) -> Pixels:
     """Paint the echoes of tissue in `box` by colour map `name`; returns RGB uint8 like `pictures`."""
-    velocity = wall_velocity(sight, box, heart_rate, rng) / nyquist
+    velocity = wall_velocity(sight, box, rng) / nyquist
     velocity += 0.03 * _blurred(rng.normal(size=velocity.shape), 2.0)
     velocity = np.sign(velocity) * np.minimum(np.abs(velocity), 0.98) ** 0.6  # slow walls are seen too
     tissue = _blurred(~np.isin(tissue_of(sight, box), (Tissue.BLOOD, Tissue.EFFUSION)), 0.5)
@@ -185,15 +184,15 @@ def _finished(
     regions = [sector_region(sight.screen), box_region(sight.screen, box), bar.region]
     if shot.machine.ecg:
         for picture, second in zip(painted, sight.seconds, strict=True):
-            draw_ecg(picture, shot.machine, float(second), shot.heart_rate, sight.first_phase)
+            draw_ecg(picture, shot.machine, float(second), sight.rhythm)
         regions.append(ecg_region(shot.rows, 0, shot.columns - 1))
     return ModeClip(
         painted,
         TWO_D | bits,
         tuple(regions),
         sight.screen,
-        sight.error,
-        sight.first_phase,
+        sight,
+        float(sight.phases[0]),
         sight.frame_time_ms,
     )
 

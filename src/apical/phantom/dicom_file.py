@@ -5,27 +5,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
-    ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
+    SecondaryCaptureImageStorage,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
     generate_uid,
 )
 
 from apical.files import write_atomically
+from apical.phantom.encoding import add_pixels, in_colour
 from apical.phantom.machine import Machine
 from apical.phantom.screen import Pixels, Region, Screen, sector_region
-from apical.phantom.shot import IN_COLOUR, VOLUME, ModeClip
+from apical.phantom.shot import IN_COLOUR, TWO_D, VOLUME, ModeClip, OtherProbe
 
 # pydicom's own root: these files are synthetic, and never leave a test bench under another's root.
 UID_ROOT = "1.2.826.0.1.3680043.8.498."
-JPEG_QUALITY = 88
 
 _OF_AN_IMAGE = (1, 2, 3)  # Region Spatial Format of sectors and strips
 
@@ -45,25 +42,40 @@ class Header:
 
 
 def write_dicom(path: Path, frames: Pixels, header: Header, machine: Machine, screen: Screen) -> None:
-    """Write RGB `frames` (uint8 [frames, rows, columns, 3]) as one ultrasound instance, atomically."""
-    _write(path, _dataset(frames, header, machine, (sector_region(screen),)))
+    """Write RGB `frames` (uint8 [frames, rows, columns, 3]) as one ultrasound instance, atomically.
+
+    A still is a US Image, a cine a US Multi-frame Image (PS3.3 A.6 and A.7).
+    """
+    _write(path, _ultrasound(frames, header, machine, (sector_region(screen),), TWO_D))
 
 
 def write_mode(path: Path, clip: ModeClip, header: Header, machine: Machine) -> None:
     """Write a clip of another mode as one ultrasound instance, atomically.
 
     Only machines that write correct regions tell the mode. Machines whose files are gray write RGB where
-    colours tell something.
+    colours tell something. Machines that write no regions save their report pages as Secondary Capture
+    (PS3.3 A.8.1).
     """
     bits = clip.image_type_bits
-    if machine.encoding == "gray" and bits & (IN_COLOUR | VOLUME):
-        machine = replace(machine, encoding="rgb")
-    dataset = _dataset(clip.frames, header, machine, clip.regions)
-    if machine.region_tags == "right":
-        if bits:
-            dataset.ImageType = ["ORIGINAL", "PRIMARY", "", f"{bits:04X}"]
-        dataset.UltrasoundColorDataPresent = int(bool(bits & IN_COLOUR))
-    _write(path, dataset)
+    if bits & (IN_COLOUR | VOLUME):
+        machine = replace(machine, encoding=in_colour(machine.encoding))
+    if not bits and len(clip.frames) == 1 and machine.region_tags == "absent":
+        _write(path, _capture(clip.frames, header, machine))
+    else:
+        dataset = _ultrasound(clip.frames, header, machine, clip.regions, bits)
+        if clip.probe:
+            _tell_other_probe(dataset, clip.probe)
+        _write(path, dataset)
+
+
+def _tell_other_probe(dataset: Dataset, probe: OtherProbe) -> None:
+    dataset.TransducerType, dataset.BodyPartExamined = probe.transducer_type, probe.body_part
+    dataset.TransducerData = _transducer(probe.frequency_mhz)
+    if len(dataset.ImageType) > 2:
+        dataset.ImageType = [*dataset.ImageType[:2], probe.subject, *dataset.ImageType[3:]]
+    for region in dataset.get("SequenceOfUltrasoundRegions", []):
+        if "TransducerFrequency" in region:
+            region.TransducerFrequency = round(1000 * probe.frequency_mhz)
 
 
 def _write(path: Path, dataset: FileDataset) -> None:
@@ -72,80 +84,102 @@ def _write(path: Path, dataset: FileDataset) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def _dataset(frames: Pixels, header: Header, machine: Machine, regions: tuple[Region, ...]) -> FileDataset:
+def _capture(frames: Pixels, header: Header, machine: Machine) -> FileDataset:
+    dataset = _dataset(header, machine, SecondaryCaptureImageStorage)
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    dataset.ConversionType = "WSD"  # by a workstation
+    add_pixels(dataset, frames, machine.encoding)
+    return dataset
+
+
+def _ultrasound(
+    frames: Pixels, header: Header, machine: Machine, regions: tuple[Region, ...], bits: int
+) -> FileDataset:
+    """US Region Calibration, US Image and Cine modules; `bits` are those of Image Type value 4."""
     still = len(frames) == 1
+    dataset = _dataset(header, machine, UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+    if machine.region_tags == "right":
+        if bits:
+            dataset.ImageType = ["ORIGINAL", "PRIMARY", "TTE", f"{bits:04X}"]
+        dataset.UltrasoundColorDataPresent = int(bool(bits & IN_COLOUR))
+    dataset.HeartRate = round(header.heart_rate)
+    dataset.TransducerType = "SECTOR_PHASED"
+    dataset.TransducerData = _transducer(machine.probe.frequency_mhz)
+    if not still:
+        _add_cine(dataset, len(frames), header.frame_time_ms, machine)
+    written = _as_written(machine, regions, *frames.shape[1:3])
+    if written:
+        kilohertz = round(1000 * machine.probe.frequency_mhz)
+        dataset.SequenceOfUltrasoundRegions = Sequence([_region(region, kilohertz) for region in written])
+    add_pixels(dataset, frames, machine.encoding)
+    return dataset
+
+
+def _dataset(header: Header, machine: Machine, sop_class: UID) -> FileDataset:
+    """The patient, the study, the series, the equipment, and which instance it is."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
+    meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = _uid(header.study_key, "instance", str(header.instance_number))
-    meta.TransferSyntaxUID = JPEGBaseline8Bit if machine.encoding == "jpeg" else ExplicitVRLittleEndian
     meta.ImplementationClassUID = _uid("apical phantom")
     meta.ImplementationVersionName = "APICAL PHANTOM"
 
     dataset = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
     dataset.SOPClassUID = meta.MediaStorageSOPClassUID
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = header.study_date
     dataset.StudyTime = dataset.SeriesTime = "080000"
     dataset.ContentTime = header.acquisition_time
+    dataset.AcquisitionDateTime = header.study_date + header.acquisition_time
     dataset.AccessionNumber = ""
     dataset.Modality = "US"
     dataset.Manufacturer = machine.manufacturer
     dataset.ManufacturerModelName = machine.model
+    dataset.StationName = f"ECHO{machine.number + 1:02d}"
+    dataset.DeviceSerialNumber, dataset.SoftwareVersions = _serial_and_version(machine)
     dataset.ReferringPhysicianName = ""
     dataset.StudyDescription = "Synthetic echocardiogram"
+    dataset.ProtocolName = ""
+    dataset.BodyPartExamined = "HEART"  # not paired, so no laterality
+    dataset.BurnedInAnnotation = "YES"
     dataset.PatientName = header.patient_name
     dataset.PatientID = header.patient_id
     dataset.PatientBirthDate = ""
     dataset.PatientSex = ""
-    dataset.HeartRate = round(header.heart_rate)
-    if not still:
-        dataset.FrameTime = f"{header.frame_time_ms:.3f}"
-        dataset.FrameIncrementPointer = 0x00181063  # Frame Time
-        dataset.CineRate = round(1000 / header.frame_time_ms)
-    written = _as_written(machine, regions, *frames.shape[1:3])
-    if written:
-        dataset.SequenceOfUltrasoundRegions = Sequence([_region(region) for region in written])
     dataset.StudyInstanceUID = _uid(header.study_key, "study")
     dataset.SeriesInstanceUID = _uid(header.study_key, "series")
     dataset.StudyID = "1"
     dataset.SeriesNumber = 1
     dataset.InstanceNumber = header.instance_number
     dataset.PatientOrientation = ""
-    _add_pixels(dataset, frames, machine)
     return dataset
 
 
-def _add_pixels(dataset: Dataset, frames: Pixels, machine: Machine) -> None:
-    count, rows, columns, _ = frames.shape
-    dataset.Rows, dataset.Columns = rows, columns
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit = 7
-    dataset.PixelRepresentation = 0
-    if count > 1:
-        dataset.NumberOfFrames = count
-    if machine.encoding == "gray":
-        dataset.SamplesPerPixel = 1
-        dataset.PhotometricInterpretation = "MONOCHROME2"
-        luma = np.array([0.299, 0.587, 0.114], np.float32)
-        dataset.PixelData = _even((frames @ luma).round().astype(np.uint8).tobytes())
-        return
-    dataset.SamplesPerPixel = 3
-    dataset.PlanarConfiguration = 0
-    if machine.encoding == "rgb":
-        dataset.PhotometricInterpretation = "RGB"
-        dataset.PixelData = _even(frames.tobytes())
-        return
-    dataset.PhotometricInterpretation = "YBR_FULL_422"
-    dataset.LossyImageCompression = "01"
-    dataset.LossyImageCompressionMethod = "ISO_10918_1"
-    encoded = [
-        simplejpeg.encode_jpeg(frame, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="422")
-        for frame in frames
-    ]
-    dataset.LossyImageCompressionRatio = f"{frames.nbytes / sum(map(len, encoded)):.2f}"
-    dataset.PixelData = encapsulate(encoded, has_bot=True)
+def _serial_and_version(machine: Machine) -> tuple[str, str]:
+    rng = np.random.default_rng([0x5E71A1, machine.number])
+    first, second, third = rng.integers((1, 0, 0), (6, 10, 10))
+    return f"PH{rng.integers(100_000, 1_000_000)}", f"{first}.{second}.{third}"
+
+
+def _transducer(frequency: float) -> str:
+    """An invented name, of the lowest and the highest frequency (MHz) as usual."""
+    return f"PH{round(1.7 * frequency)}-{round(0.6 * frequency)}"
+
+
+def _add_cine(dataset: Dataset, count: int, frame_time_ms: float, machine: Machine) -> None:
+    """The Cine module (PS3.3 C.7.6.5); every fifth machine gives the time of each frame."""
+    time = f"{frame_time_ms:.3f}"
+    if machine.number % 5 == 4:
+        dataset.FrameTimeVector = ["0", *[time] * (count - 1)]
+        dataset.FrameIncrementPointer = 0x00181065
+    else:
+        dataset.FrameTime = time
+        dataset.FrameIncrementPointer = 0x00181063
+    dataset.CineRate = dataset.RecommendedDisplayFrameRate = round(1000 / frame_time_ms)
+    dataset.EffectiveDuration = f"{count * frame_time_ms / 1000:.3f}"
+    dataset.StartTrim, dataset.StopTrim = 1, count
+    dataset.PreferredPlaybackSequencing = 0  # over and over
 
 
 def _as_written(machine: Machine, regions: tuple[Region, ...], rows: int, columns: int) -> tuple[Region, ...]:
@@ -161,7 +195,7 @@ def _as_written(machine: Machine, regions: tuple[Region, ...], rows: int, column
     return regions
 
 
-def _region(region: Region) -> Dataset:
+def _region(region: Region, kilohertz: int) -> Dataset:
     item = Dataset()
     item.RegionSpatialFormat = region.spatial_format
     item.RegionDataType = region.data_type
@@ -170,13 +204,10 @@ def _region(region: Region) -> Dataset:
     item.RegionLocationMaxX1, item.RegionLocationMaxY1 = region.x1, region.y1
     item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = region.units
     item.PhysicalDeltaX, item.PhysicalDeltaY = region.deltas
+    if region.spatial_format in _OF_AN_IMAGE:
+        item.TransducerFrequency = kilohertz
     return item
 
 
 def _uid(*entropy: str) -> UID:
     return generate_uid(prefix=UID_ROOT, entropy_srcs=list(entropy))
-
-
-def _even(data: bytes) -> bytes:
-    """Pad pixel data to the even length DICOM asks for."""
-    return data + b"\0" * (len(data) % 2)

@@ -7,9 +7,10 @@ import numpy as np
 from apical.phantom.clip import Place, Sight, compose
 from apical.phantom.colour import NYQUIST, blood_box, box_region, outline, paint_blood
 from apical.phantom.colour_map import ColourBar
+from apical.phantom.ecg import draw_ecg, ecg_region
 from apical.phantom.machine import Machine
 from apical.phantom.planes import VIEWS
-from apical.phantom.screen import Pixels, Region, Screen, draw_ecg, ecg_region, lay_out, sector_region
+from apical.phantom.screen import Pixels, Region, Screen, lay_out, sector_region
 from apical.phantom.shot import COLOUR, TWO_D, ModeClip, Shot, house, surround
 
 IN_COLOUR_SHARE = 0.6  # of the clips; the others show two views
@@ -42,13 +43,13 @@ def dual_clip(shot: Shot) -> ModeClip:
         regions += [region, bar.region]
     if shot.machine.ecg:
         for picture, second in zip(pictures, left.seconds, strict=True):
-            draw_ecg(picture, shot.machine, float(second), shot.heart_rate, left.first_phase)
+            draw_ecg(picture, shot.machine, float(second), left.rhythm)
         regions.append(ecg_region(shot.rows, 0, shot.columns - 1))
     return ModeClip(
         pictures,
         TWO_D | (COLOUR if in_colour else 0),
         tuple(regions),
-        phase_first_frame=left.first_phase,
+        phase_first_frame=float(left.phases[0]),
         frame_time_ms=left.frame_time_ms,
     )
 
@@ -80,7 +81,7 @@ def _shifted(sight: Sight, columns: int) -> Sight:
 def _coloured(shot: Shot, sight: Sight, pictures: Pixels, bar: ColourBar) -> tuple[Pixels, Region]:
     """Paint the blood in a box of `sight`; returns the pictures and the box's region."""
     box = blood_box(sight, shot.rng)
-    painted = paint_blood(pictures, sight, box, bar.name, bar.scale, shot.heart_rate, shot.rng)
+    painted = paint_blood(pictures, sight, box, bar.name, bar.scale, shot.rng)
     for picture in painted:
         outline(picture, sight.screen, box, house(shot.machine).box_line)
         bar.draw(picture)

@@ -9,10 +9,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from apical.phantom.anatomy import Floats, cardiac_cycle
+from apical.phantom.anatomy import Floats
+from apical.phantom.axes import AXIS
 from apical.phantom.clip import Sight
-from apical.phantom.heart import AXIS, Heart, Ring, Tissue, Tube
-from apical.phantom.shapes import PolarGrid
+from apical.phantom.device import array
+from apical.phantom.heart import Heart, Tissue, Tube
+from apical.phantom.motion import Motion, motion_of
+from apical.phantom.shapes import PolarGrid, beam_directions, sector_space
+from apical.phantom.valves import Ring
 
 Field = NDArray[np.float32]
 
@@ -21,17 +25,17 @@ EJECTION = 1.1  # m/s through the aortic valve
 VENOUS = 0.35
 JET = 3.5  # of a leaking valve
 LEAKS = 0.35  # share of the clips, for each valve between atrium and ventricle
-VALVE_PLANE_MM = 13.0  # descent of the base in systole
+STEP_SECONDS = 0.01  # between the two positions of a wall that give its velocity
 EDDIES = (0.06, 0.11, 0.16)  # wave numbers of irregular flow, rad/mm
 SWAYING = (0.015, 0.03, 0.04)  # and of irregular movement of tissue
 
 
-def filling(phases: Floats) -> Floats:
+def filling(phases: Floats, atria_contract: bool = True) -> Floats:
     """Flow into the ventricles at `phases` (any shape), from 0 to 1: early and atrial wave."""
     wrapped = np.mod(phases, 1.0)
     early = (wrapped - 0.50) / np.where(wrapped < 0.50, 0.04, 0.085)  # decelerates slowly
     atrial = (wrapped - 0.89) / 0.045
-    return np.exp(-(early**2)) + 0.7 * np.exp(-(atrial**2))
+    return np.exp(-(early**2)) + 0.7 * atria_contract * np.exp(-(atrial**2))
 
 
 def ejection(phases: Floats) -> Floats:
@@ -40,13 +44,12 @@ def ejection(phases: Floats) -> Floats:
     return np.sin(math.pi * along**0.8) ** 1.3
 
 
-def blood_velocity(
-    sight: Sight, grid: PolarGrid, heart_rate: float, rng: np.random.Generator
-) -> tuple[Field, Field]:
+def blood_velocity(sight: Sight, grid: PolarGrid, rng: np.random.Generator) -> tuple[Field, Field]:
     """Velocity of blood on `grid`, and how turbulent it is (0 to 1); what is not blood counts as blood."""
-    heart, phases = sight.heart, sight.first_phase + sight.seconds * heart_rate / 60
+    heart, phases = sight.heart, sight.phases
     points, beams = _points(sight, grid), _beams(sight, grid)
-    fills, ejects = (_a_frame(wave(phases)) for wave in (filling, ejection))
+    fills = _a_frame(filling(phases, sight.rhythm.atria_contract))
+    ejects = _a_frame(ejection(phases))
     restless = np.asarray(0.13 + 0.12 * np.maximum(fills, ejects), np.float32)
     flow = _eddies(points, phases, EDDIES, rng) * restless[..., None]
     turbulence = np.zeros(points.shape[:3], np.float32)
@@ -65,43 +68,32 @@ def blood_velocity(
     return _towards(flow, beams), turbulence
 
 
-def wall_velocity(sight: Sight, grid: PolarGrid, heart_rate: float, rng: np.random.Generator) -> Field:
-    """Velocity of tissue on `grid`: the base moves to the apex and the wall inwards, then back."""
-    heart, phases = sight.heart, sight.first_phase + sight.seconds * heart_rate / 60
+def wall_velocity(sight: Sight, grid: PolarGrid, rng: np.random.Generator) -> Field:
+    """Velocity of tissue on `grid`: how fast what is seen at a place comes from elsewhere."""
     points, beams = _points(sight, grid), _beams(sight, grid)
-    half_step = 0.03  # of a cycle
-    change = cardiac_cycle(phases + half_step).contraction - cardiac_cycle(phases - half_step).contraction
-    rate = _a_frame(change / (2 * half_step) * heart_rate / 60 * heart.patient.ejection_fraction / 0.6)
-    along = (points[..., 2] - _a_frame(heart.base)) / _a_frame(heart.apex - heart.base)
-    from_axis = np.hypot(points[..., 0], points[..., 1])
-    near = np.exp(-np.maximum(0, from_axis - 45) / 40)  # the body around moves little
-    lengthwise = VALVE_PLANE_MM * np.clip(1 - np.where(along < 0, -0.9 * along, along), 0, 1)
-    inwards = 0.3 * heart.patient.lv_radius * np.clip(1.2 - along, 0, 1) * (along > -0.1)
-    velocity = np.empty_like(points)
-    velocity[..., 2] = lengthwise
-    velocity[..., :2] = -(inwards / (from_axis + 5))[..., None] * points[..., :2]
-    velocity *= (rate * near)[..., None] / 1000
-    velocity += 0.01 * _eddies(points, phases, SWAYING, rng)
+    before, after = (
+        _points(sight, grid, motion_of(sight.heart.patient, sight.rhythm.state_at(sight.seconds + step)))
+        for step in (-STEP_SECONDS / 2, STEP_SECONDS / 2)
+    )
+    velocity = (before - after) / np.float32(STEP_SECONDS * 1000)  # mm a second to m a second
+    velocity += 0.01 * _eddies(points, sight.phases, SWAYING, rng)
     return _towards(velocity, beams)
 
 
 def _towards(velocity: Field, beams: Field) -> Field:
     """The part of a velocity that goes back along the beams."""
-    return np.asarray(-np.einsum("fbsc,bc->fbs", velocity, beams), np.float32)
+    return np.asarray(-np.einsum("fbsc,fbc->fbs", velocity, beams), np.float32)
 
 
-def _points(sight: Sight, grid: PolarGrid) -> Field:
-    """Where the samples are in heart coordinates, float32 [frames, beams, samples, 3], mm."""
-    along = grid.ranges.astype(np.float32)[:, None] * _beams(sight, grid)[:, None]
-    points: Field = sight.origins.astype(np.float32)[:, None, None] + along
-    return points
+def _points(sight: Sight, grid: PolarGrid, motion: Motion | None = None) -> Field:
+    """Where the samples are at end-diastole, float32 [frames, beams, samples, 3], mm."""
+    moved = (motion or sight.heart.motion).undo(*sector_space(sight.planes, grid))
+    return np.stack([array(part) for part in moved], axis=-1)
 
 
 def _beams(sight: Sight, grid: PolarGrid) -> Field:
-    """Directions of the beams, float32 [beams, 3]."""
-    plane = sight.plane
-    beams = np.cos(grid.angles)[:, None] * plane.beam + np.sin(grid.angles)[:, None] * plane.lateral
-    return beams.astype(np.float32)
+    """Directions of the beams, float32 [frames, beams, 3]."""
+    return beam_directions(sight.planes, grid).astype(np.float32)
 
 
 def _a_frame(values: Floats | NDArray[np.bool_]) -> Field:
@@ -110,8 +102,8 @@ def _a_frame(values: Floats | NDArray[np.bool_]) -> Field:
 
 
 def _from(points: Field, centre: Floats) -> Field:
-    """Vectors to the points from `centre` (float64 [frames, 3])."""
-    offset: Field = points - centre.astype(np.float32)[:, None, None]
+    """Vectors to the points from `centre` (float64 [3])."""
+    offset: Field = points - centre.astype(np.float32)
     return offset
 
 
@@ -142,14 +134,14 @@ def _towards_root(points: Field, heart: Heart) -> Field:
 def _stream(points: Field, tube: Tube) -> Field:
     """Direction of the flow within a tube, zero outside; slower at its wall."""
     axis = (tube.end - tube.start).astype(np.float32)
-    length = np.linalg.norm(axis, axis=-1, keepdims=True)
+    length = float(np.linalg.norm(axis))
     offset = _from(points, tube.start)
-    along = np.einsum("fbsc,fc->fbs", offset, axis / length)
-    share = along / length[:, :, None]
+    along = offset @ (axis / length)
+    share = along / length
     squared = _squared(offset) - along**2
     radius = tube.start_radius + (tube.end_radius - tube.start_radius) * np.clip(share, 0, 1)
     profile = np.clip(1.15 - squared / radius**2, 0, 0.8) * ((share > -0.1) & (share < 1.1))
-    flow: Field = (profile / 0.8)[..., None] * (axis / length)[:, None, None]
+    flow: Field = (profile / 0.8)[..., None] * (axis / length)
     return flow
 
 

@@ -1,7 +1,7 @@
-"""The shape of a heart at given moments of its cycle: ellipsoids, tubes and valve rings.
+"""The heart of a patient at end-diastole: ellipsoids, tubes and valves.
 
-Heart coordinates, mm: the long axis of the left ventricle is z, from the base (0) to the apex (positive);
-azimuths as in `anatomy`. Every shape holds one value a frame, so that a whole clip is classified at once.
+Heart coordinates as in `motion`, which also tells how all of it moves; only the leaflets and their chordae
+change here, as the valves open.
 """
 
 import math
@@ -10,7 +10,11 @@ from enum import IntEnum
 
 import numpy as np
 
-from apical.phantom.anatomy import NORMAL_EJECTION_FRACTION, Floats, Patient, cardiac_cycle
+from apical.phantom.anatomy import Floats, Patient
+from apical.phantom.axes import AXIS, azimuth, body, unit
+from apical.phantom.cycle import CardiacState
+from apical.phantom.motion import WIDEST, Motion, motion_of
+from apical.phantom.valves import Ring, SemilunarValve, chordae_ends
 
 
 class Tissue(IntEnum):
@@ -29,38 +33,12 @@ class Tissue(IntEnum):
     LUNG = 10
     LIVER = 11
     CHEST_WALL = 12
-
-
-ROOT_FOLLOWS_BASE = 0.6  # share of the descent of the mitral plane that the aortic root follows
-
-AXIS = np.array([0.0, 0.0, 1.0])  # long axis of the left ventricle, base to apex
-
-
-def unit(vector: Floats) -> Floats:
-    """Scale `vector` (float64 [3]) to length one."""
-    return vector / float(np.linalg.norm(vector))
-
-
-def azimuth(degrees: float) -> Floats:
-    """Give the unit vector of an azimuth, float64 [3]."""
-    return np.array([math.cos(math.radians(degrees)), math.sin(math.radians(degrees)), 0.0])
-
-
-# The long axis points to the left, forwards and down in the body (left, posterior, superior).
-_AXIS_IN_BODY = unit(np.array([0.62, -0.48, -0.62]))
-_ANTERIOR_IN_BODY = np.array([0.06, -0.75, 0.64])
-_ANTERIOR_IN_BODY = unit(_ANTERIOR_IN_BODY - (_ANTERIOR_IN_BODY @ _AXIS_IN_BODY) * _AXIS_IN_BODY)
-_BODY_TO_HEART = np.stack([np.cross(_ANTERIOR_IN_BODY, _AXIS_IN_BODY), _ANTERIOR_IN_BODY, _AXIS_IN_BODY])
-
-
-def body(left: float, posterior: float, superior: float) -> Floats:
-    """Turn a vector of body directions (mm) into heart coordinates, float64 [3]."""
-    return np.asarray(_BODY_TO_HEART @ np.array([left, posterior, superior]), dtype=np.float64)
+    RIB = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Ellipsoid:
-    """A chamber: centre and half-axes float64 [frames, 3], turned by `turn` radians around z."""
+    """A chamber: centre and half-axes float64 [3], turned by `turn` radians around z."""
 
     centre: Floats
     half_axes: Floats
@@ -69,10 +47,10 @@ class Ellipsoid:
 
 @dataclass(frozen=True, slots=True)
 class Tube:
-    """A tapered capsule from `start` to `end` (float64 [frames, 3], mm).
+    """A tapered capsule from `start` to `end` (float64 [3] or, if it moves by itself, [frames, 3]).
 
-    `lining` says what surrounds its blood, `wall` mm thick; BLOOD has no wall, PAPILLARY is solid.
-    The atria give way to a `firm` tube. Blood flows from start to end, in a `vein` the other way.
+    `lining` says what surrounds its blood, `wall` mm thick; BLOOD has no wall, PAPILLARY and LEAFLET are
+    solid. The atria give way to a `firm` tube. Blood flows from start to end, in a `vein` the other way.
     """
 
     start: Floats
@@ -86,112 +64,75 @@ class Tube:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """The annulus of an atrioventricular valve, in a plane across z."""
-
-    centre: Floats  # float64 [frames, 3]
-    radius: float  # mean of the long and the short one
-    anterior_azimuth: float  # degrees, where the longer leaflet hangs
-    opening: Floats  # float64 [frames], 0 closed to 1 wide open
-
-
-@dataclass(frozen=True, slots=True)
-class AorticValve:
-    """The three cusps and the root they sit in."""
-
-    centre: Floats  # float64 [frames, 3]
-    direction: Floats  # float64 [3], towards the arch
-    radius: float
-    cusp_azimuth: float  # degrees
-    opening: Floats  # float64 [frames]
-
-
-@dataclass(frozen=True, slots=True)
 class Heart:
-    """All shapes of one patient at the frames of one clip."""
+    """All shapes of one patient at end-diastole, and how they have moved at the frames of one clip."""
 
     patient: Patient
-    base: Floats  # z of the mitral plane, float64 [frames]
-    apex: Floats  # z of the endocardial apex, float64 [frames]
-    lv_wall: Floats  # float64 [frames]
+    motion: Motion
+    state: CardiacState
     lv: Ellipsoid
     rv: Ellipsoid
     la: Ellipsoid
     ra: Ellipsoid
     mitral: Ring
     tricuspid: Ring
-    aortic: AorticValve
+    aortic: SemilunarValve
+    pulmonary: SemilunarValve
     tubes: tuple[Tube, ...]
 
 
-def heart_at(patient: Patient, phases: Floats) -> Heart:
-    """Shape the heart of `patient` at `phases` (float64 [frames], 0 = end-diastole)."""
-    cycle = cardiac_cycle(phases)
-    squeeze = cycle.contraction * patient.ejection_fraction / NORMAL_EJECTION_FRACTION
-    size = patient.size
-    base = 13 * squeeze * size  # the mitral plane descends 13 mm in a normal adult
-    apex = patient.lv_length - 1.5 * cycle.contraction
-    radius = patient.lv_radius * (1 - 0.30 * squeeze)
-    widest = base + 0.28 * (apex - base)
-    rv_radius = patient.rv_radius * (1 - 0.16 * squeeze)
-    la_radius = patient.la_radius * (1 + 0.10 * cycle.contraction)
-    ra_radius = patient.ra_radius * (1 + 0.08 * cycle.contraction)
-
-    rv_foot = azimuth(patient.rv_azimuth) * (patient.lv_radius + patient.lv_wall)
+def heart_at(patient: Patient, state: CardiacState) -> Heart:
+    """Shape the heart of `patient` at the moments of `state`."""
+    size, length = patient.size, patient.lv_length
+    epicardium = patient.lv_radius + patient.lv_wall
+    rv_foot = azimuth(patient.rv_azimuth) * epicardium
     la_foot = azimuth(patient.la_azimuth) * 12 * size
     ra_foot = azimuth(patient.rv_azimuth + 18) * (17 * size + patient.ra_radius)
     mitral_foot = azimuth(patient.la_azimuth + 8) * 9 * size
-    tricuspid_foot = azimuth(patient.rv_azimuth + 12) * (patient.lv_radius + patient.lv_wall + 13 * size)
-
-    la_centre = _above(la_foot, base - patient.la_radius * 0.86 - 1.5)
-    ra_centre = _above(ra_foot, base - patient.ra_radius * 0.86)
-    root = _above(azimuth(patient.aorta_azimuth) * 16 * size, ROOT_FOLLOWS_BASE * base - 3)
+    tricuspid_foot = azimuth(patient.rv_azimuth + 12) * (epicardium + 13 * size)
+    la_centre = la_foot - AXIS * (patient.la_radius * 0.86 + 1.5)
+    ra_centre = ra_foot - AXIS * patient.ra_radius * 0.86
+    root = azimuth(patient.aorta_azimuth) * 16 * size - AXIS * 3
     aorta_direction = unit(-AXIS + 0.42 * azimuth(patient.aorta_azimuth - 20))
+    outflow, trunk = _right_outflow(patient, root)
+    mitral = Ring(mitral_foot, patient.mitral_radius, patient.aorta_azimuth, state.mitral_opening)
+    muscles = _papillary_muscles(patient)
+    half_length = length * (1 - WIDEST)
     return Heart(
         patient=patient,
-        base=base,
-        apex=apex,
-        lv_wall=patient.lv_wall * (1 + 0.35 * squeeze),
-        lv=Ellipsoid(_above(np.zeros(3), widest), np.stack([radius, radius, apex - widest], axis=-1)),
+        motion=motion_of(patient, state),
+        state=state,
+        lv=Ellipsoid(AXIS * WIDEST * length, np.array([patient.lv_radius, patient.lv_radius, half_length])),
         rv=Ellipsoid(
-            _above(rv_foot, base + 20 * size),
-            np.stack(
-                [
-                    rv_radius,
-                    patient.rv_breadth * (1 - 0.08 * cycle.contraction),
-                    48 * size * (1 - 0.1 * cycle.contraction),
-                ],
-                axis=-1,
-            ),
+            rv_foot + AXIS * 0.28 * patient.rv_length,
+            np.array([patient.rv_radius, patient.rv_breadth, 0.68 * patient.rv_length]),
             turn=math.radians(patient.rv_azimuth),
         ),
-        la=Ellipsoid(la_centre, np.stack([la_radius, la_radius, la_radius * 1.18], axis=-1)),
-        ra=Ellipsoid(ra_centre, np.stack([ra_radius, ra_radius, ra_radius * 1.15], axis=-1)),
-        mitral=Ring(
-            _above(mitral_foot, base), patient.mitral_radius, patient.aorta_azimuth, cycle.mitral_opening
-        ),
+        la=Ellipsoid(la_centre, patient.la_radius * np.array([1, 1, 1.18])),
+        ra=Ellipsoid(ra_centre, patient.ra_radius * np.array([1, 1, 1.15])),
+        mitral=mitral,
         tricuspid=Ring(
-            _above(tricuspid_foot, base + 3),
-            patient.tricuspid_radius,
-            patient.rv_azimuth,
-            cycle.mitral_opening,
+            tricuspid_foot + AXIS * 3, patient.tricuspid_radius, patient.rv_azimuth, state.mitral_opening
         ),
-        aortic=AorticValve(
-            root, aorta_direction, patient.aorta_radius, patient.cusp_azimuth, cycle.aortic_opening
+        aortic=SemilunarValve(
+            root, aorta_direction, patient.aorta_radius, patient.cusp_azimuth, state.aortic_opening
+        ),
+        pulmonary=SemilunarValve(
+            trunk[0].start,
+            unit(trunk[0].end - trunk[0].start),
+            trunk[0].start_radius,
+            patient.cusp_azimuth + 60,
+            state.aortic_opening,
         ),
         tubes=(
-            *_aorta(patient, root, aorta_direction, base),
-            *_right_outflow(patient, root, base),
+            *_aorta(patient, root, aorta_direction),
+            *outflow,
+            *trunk,
             *_veins(patient, la_centre, ra_centre),
-            *_papillary_muscles(patient, radius, base, apex),
+            *muscles,
+            *_chordae(mitral, muscles[:2]),
         ),
     )
-
-
-def _above(foot: Floats, height: Floats) -> Floats:
-    """Lift a point of the base plane (float64 [3]) to each `height` (float64 [frames]): [frames, 3]."""
-    lifted: Floats = foot + height[:, None] * AXIS
-    return lifted
 
 
 def _chain(
@@ -201,7 +142,7 @@ def _chain(
     lining: Tissue = Tissue.VESSEL_WALL,
     firm: bool = False,
 ) -> list[Tube]:
-    """Join points (each float64 [frames, 3]) by tubes."""
+    """Join points (each float64 [3]) by tubes."""
     return [
         Tube(points[i], points[i + 1], radii[i], radii[i + 1], wall, lining, firm)
         for i in range(len(points) - 1)
@@ -217,13 +158,13 @@ def _smooth(points: list[Floats]) -> list[Floats]:
     return [point for pair in zip(points, middles, strict=False) for point in pair] + [points[-1]]
 
 
-def _aorta(patient: Patient, root: Floats, direction: Floats, base: Floats) -> list[Tube]:
+def _aorta(patient: Patient, root: Floats, direction: Floats) -> list[Tube]:
     size, radius = patient.size, patient.aorta_radius
 
     def at(left: float, posterior: float, superior: float) -> Floats:
         return root + body(left, posterior, superior) * size
 
-    inside_lv = _above(azimuth(patient.aorta_azimuth) * 7 * size, base + 16)
+    inside_lv = azimuth(patient.aorta_azimuth) * 7 * size + AXIS * 16
     sinus, junction = root + direction * 10, root + direction * 22
     ascending = 0.5 * (root + direction * 46) + 0.5 * at(-12, -4, 44)
     arch = [ascending, at(-6, 4, 68), at(6, 22, 80), at(17, 44, 73), at(22, 58, 53), at(16, 70, 0)]
@@ -243,25 +184,27 @@ def _aorta(patient: Patient, root: Floats, direction: Floats, base: Floats) -> l
     return tubes
 
 
-def _right_outflow(patient: Patient, root: Floats, base: Floats) -> list[Tube]:
+def _right_outflow(patient: Patient, root: Floats) -> tuple[list[Tube], list[Tube]]:
     """The outflow tract of the right ventricle, which wraps the front of the aortic root, and its artery."""
     size, radius = patient.size, 11 * patient.size
 
     def around(degrees: float, distance: float, height: float) -> Floats:
         turned = patient.aorta_azimuth + degrees
-        return _above(azimuth(turned) * distance * size, ROOT_FOLLOWS_BASE * base + height * size)
+        return azimuth(turned) * distance * size + AXIS * height * size
 
     def at(left: float, posterior: float, superior: float) -> Floats:
         return root + body(left, posterior, superior) * size
 
     outflow = [around(20, 44, 26), around(0, 44, 2), around(-43, 41, -2)]
     trunk = [outflow[-1], around(-79, 41, -9), at(14, 22, 47)]
-    return [
-        *_chain(outflow, [radius * 1.35, radius * 1.15, radius * 1.05], wall=2.2, lining=Tissue.RV_WALL),
-        *_chain(trunk, [radius * 1.05, radius, radius * 0.95], wall=1.4),
-        *_chain([trunk[-1], at(-32, 24, 45)], [radius * 0.8, radius * 0.7], wall=1.2),
-        *_chain([trunk[-1], at(32, 50, 48)], [radius * 0.8, radius * 0.7], wall=1.2),
-    ]
+    return (
+        _chain(outflow, [radius * 1.35, radius * 1.15, radius * 1.05], wall=2.2, lining=Tissue.RV_WALL),
+        [
+            *_chain(trunk, [radius * 1.05, radius, radius * 0.95], wall=1.4),
+            *_chain([trunk[-1], at(-32, 24, 45)], [radius * 0.8, radius * 0.7], wall=1.2),
+            *_chain([trunk[-1], at(32, 50, 48)], [radius * 0.8, radius * 0.7], wall=1.2),
+        ],
+    )
 
 
 def _veins(patient: Patient, la_centre: Floats, ra_centre: Floats) -> list[Tube]:
@@ -285,18 +228,25 @@ def _veins(patient: Patient, la_centre: Floats, ra_centre: Floats) -> list[Tube]
     return [replace(tube, vein=True) for tube in veins]
 
 
-def _papillary_muscles(patient: Patient, lv_radius: Floats, base: Floats, apex: Floats) -> list[Tube]:
+def _papillary_muscles(patient: Patient) -> list[Tube]:
     """Two papillary muscles of the left ventricle and the moderator band of the right."""
     muscles = []
     for degrees in patient.papillary_azimuths:
-        foot = azimuth(degrees) * 0.70 * lv_radius[:, None]
-        tip = foot + (base + 0.36 * (apex - base))[:, None] * AXIS
-        root = foot * 1.22 + (base + 0.72 * (apex - base))[:, None] * AXIS
-        muscles.append(
-            Tube(tip, root, patient.papillary_radius * 0.8, patient.papillary_radius, 0.0, Tissue.PAPILLARY)
-        )
-    septum = azimuth(patient.rv_azimuth) * (patient.lv_radius + patient.lv_wall + 2)
-    free_wall = azimuth(patient.rv_azimuth + 12) * (patient.lv_radius + patient.lv_wall + 22)
-    height = np.ones_like(base) * patient.size
-    band = Tube(_above(septum, 48 * height), _above(free_wall, 58 * height), 2.2, 2.0, 0.0, Tissue.PAPILLARY)
+        foot = azimuth(degrees) * 0.70 * patient.lv_radius
+        tip, root = foot + AXIS * 0.36 * patient.lv_length, foot * 1.22 + AXIS * 0.72 * patient.lv_length
+        radius = patient.papillary_radius
+        muscles.append(Tube(tip, root, radius * 0.8, radius, 0.0, Tissue.PAPILLARY))
+    epicardium, size = patient.lv_radius + patient.lv_wall, patient.size
+    septum = azimuth(patient.rv_azimuth) * (epicardium + 2) + AXIS * 0.68 * patient.rv_length
+    free_wall = azimuth(patient.rv_azimuth + 12) * (epicardium + 0.8 * patient.rv_radius)
+    band = Tube(septum, free_wall + AXIS * 58 * size, 2.2, 2.0, 0.0, Tissue.PAPILLARY)
     return [*muscles, band]
+
+
+def _chordae(mitral: Ring, muscles: list[Tube]) -> list[Tube]:
+    """Threads from each papillary muscle to both leaflets."""
+    return [
+        Tube(muscle.start, end, 0.5, 0.4, 0.0, Tissue.LEAFLET)
+        for muscle in muscles
+        for end in chordae_ends(mitral, muscle.start)
+    ]

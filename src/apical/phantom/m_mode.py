@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import torch
 
 from apical.phantom.clip import Sight, insonate
+from apical.phantom.device import random_numbers
 from apical.phantom.heart import heart_at
+from apical.phantom.machine import gray_map
+from apical.phantom.planes import Plane
 from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import M_MODE, TWO_D, ModeClip, Shot, house
@@ -58,14 +60,13 @@ def m_mode_clip(shot: Shot) -> ModeClip:
         frames_of(shot, strip, canvas, image, lines),
         M_MODE | (TWO_D if style.sector_above else 0),
         strip_regions(shot, strip, sight, own),
-        phase_first_frame=float((strip.first_phase + strip.seconds[0] * shot.heart_rate / 60) % 1),
+        phase_first_frame=strip.first_phase,
         frame_time_ms=strip.frame_time_ms,
     )
 
 
 def beam_over_time(shot: Shot, sight: Sight, strip: Strip, angle: float) -> Pixels:
     """The gray levels along the beam at `angle` (radians) at the strip's times, uint8 [height, times]."""
-    beats = strip.beats(shot.heart_rate)
     whole, spacing = sight.grid, sight.grid.beam_radians
     grid = PolarGrid(
         ranges=np.linspace(whole.ranges[0], whole.ranges[-1], max(48, round(strip.height * 0.9))),
@@ -77,12 +78,12 @@ def beam_over_time(shot: Shot, sight: Sight, strip: Strip, angle: float) -> Pixe
         tgc_db=np.interp(grid.ranges, whole.ranges, sight.conditions.tgc_db),
     )
     breath = 1.5 * np.sin(2 * np.pi * strip.times / 4 + float(shot.rng.uniform(0, 2 * np.pi)))  # mm
-    origins = sight.origins[0] + breath[:, None] * sight.plane.beam
-    generator = torch.Generator().manual_seed(int(shot.rng.integers(2**62)))
-    polar, _ = insonate(
-        heart_at(shot.patient, beats % 1), shot.machine, sight.plane, origins, grid, conditions, generator
-    )
+    plane = sight.planes.frame(0)
+    still = np.ones((len(breath), 1))
+    planes = Plane(plane.probe + breath[:, None] * plane.beam, still * plane.beam, still * plane.lateral)
+    heart = heart_at(shot.patient, strip.rhythm.state_at(strip.times))
+    generator = random_numbers(shot.rng)
+    polar, _ = insonate(heart, shot.machine, planes, grid, conditions, strip.times, generator, sight.ribs)
     lines = cv2.GaussianBlur(np.ascontiguousarray(polar[:, BEAMS // 2].T), (0, 0), sigmaX=0.8, sigmaY=0.01)
     image = cv2.resize(lines, (lines.shape[1], strip.height), interpolation=cv2.INTER_LINEAR)
-    curve = (255 * np.linspace(0, 1, 256) ** shot.machine.gray_exponent).round().astype(np.uint8)
-    return np.asarray(curve[image])
+    return np.asarray(gray_map(shot.machine)[image])

@@ -1,15 +1,10 @@
 """The screens that an echo machine stores beside plain 2-D cines: Doppler, M-mode, volumes, reports."""
 
-import numpy as np
-
-from apical.phantom.anatomy import Patient
 from apical.phantom.colour import colour_clip, tissue_clip
 from apical.phantom.dual import dual_clip
 from apical.phantom.m_mode import m_mode_clip
-from apical.phantom.machine import Machine
 from apical.phantom.page import report_clip
 from apical.phantom.rendering import volume_clip
-from apical.phantom.shot import ModeClip, Shot
 from apical.phantom.spectral import spectral_clip
 
 MODES = {
@@ -28,25 +23,3 @@ USUAL_VIEWS = {
     "3d": ("A4C", "A4C", "A2C", "A3C", "PLAX", "PSAX-MV", "PSAX-AV"),
 }
 SHOWS_ONE_VIEW = ("colour", "tissue-doppler")  # the modes whose clips are still clips of a view
-
-
-def draw_mode(
-    mode: str,
-    patient: Patient,
-    view: str,
-    machine: Machine,
-    *,
-    texts: tuple[str, ...],
-    heart_rate: float,
-    frames: int,
-    rows: int,
-    difficulty: float,
-    rng: np.random.Generator,
-) -> ModeClip:
-    """Draw a clip of `mode`, with all else as in `apical.phantom.clip.acquire`.
-
-    Some clips are stills, whatever `frames` says, as they are on a machine. Raises KeyError if `mode` is not
-    one of MODES.
-    """
-    draw = MODES[mode]
-    return draw(Shot(patient, view, machine, texts, heart_rate, frames, rows, difficulty, rng))

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from apical.phantom.anatomy import Floats
 from apical.phantom.clip import Sight
+from apical.phantom.device import array
+from apical.phantom.ecg import draw_ecg, ecg_region
 from apical.phantom.heart import Heart, Tissue, heart_at
-from apical.phantom.screen import Pixels, Region, draw_ecg, ecg_region
+from apical.phantom.planes import Plane
+from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import VOLUME, ModeClip, Shot, VolumeTint, house, surround
 from apical.phantom.tissue import classify
@@ -62,7 +65,7 @@ def volume_clip(shot: Shot) -> ModeClip:
     sight = shot.look(frames=1, detail=max(0.3, 100 / shot.rows))
     frame_time_ms = round(float(rng.uniform(45, 90)), 3)
     seconds = np.arange(count) * frame_time_ms / 1000
-    phases = (sight.first_phase + seconds * shot.heart_rate / 60) % 1
+    beats = sight.rhythm.state_at(seconds)
     along_beam = rng.random() < FACE_SHARE and shot.view in FROM_APEX
     turn = float(rng.normal(0, 0.6) + math.pi * rng.integers(2))
     gaze = _Gaze(turn, (float(rng.uniform(-0.45, 0.45)), float(rng.uniform(-0.45, 0.45))))
@@ -72,7 +75,7 @@ def volume_clip(shot: Shot) -> ModeClip:
 
     plain = replace(machine, marker="none", depth_ticks="none", gray_bar="none", background=0)
     render = _onto_valves if along_beam else _cut_open
-    hearts = [heart_at(shot.patient, np.full(SLICES, phase)) for phase in phases]
+    hearts = [heart_at(shot.patient, beats.held(number, SLICES)) for number in range(count)]
     pictures = [render(shot, sight, heart, grain, gaze, tint) for heart in hearts]
     lit = np.stack(pictures).max(axis=(0, 3))
     around = np.asarray(cv2.dilate(lit, np.ones((9, 9), np.uint8))) > 0
@@ -87,16 +90,19 @@ def volume_clip(shot: Shot) -> ModeClip:
     regions: tuple[Region, ...] = ()
     if machine.ecg:
         for frame, second in zip(frames, seconds, strict=True):
-            draw_ecg(frame, machine, float(second), shot.heart_rate, sight.first_phase)
+            draw_ecg(frame, machine, float(second), sight.rhythm)
         regions = (ecg_region(shot.rows, 0, shot.columns - 1),)
-    return ModeClip(frames, VOLUME, regions, phase_first_frame=sight.first_phase, frame_time_ms=frame_time_ms)
+    return ModeClip(
+        frames, VOLUME, regions, phase_first_frame=float(beats.phases[0]), frame_time_ms=frame_time_ms
+    )
 
 
 def _volume(sight: Sight, heart: Heart, offsets: Floats, grain: Stack) -> tuple[Stack, Stack]:
     """Opacity and brightness of slices beside the view's plane, float32 [slices, beams, samples]."""
-    origins = sight.origins[0] + offsets[:, None] * sight.plane.normal
-    tissue = classify(heart, sight.plane, origins, sight.grid)
-    labels, outside = tissue.labels.numpy(), tissue.outside.numpy()
+    plane, still = sight.planes.frame(0), np.ones((len(offsets), 1))
+    probes = plane.probe + offsets[:, None] * plane.normal
+    tissue = classify(heart, Plane(probes, still * plane.beam, still * plane.lateral), sight.grid)
+    labels, outside = array(tissue.labels), array(tissue.outside)
     opaque = np.array([_OPACITY.get(kind, 1.0) for kind in Tissue], np.float32)[labels]
     bright = np.array([_BRIGHT.get(kind, 0.9) for kind in Tissue], np.float32)[labels]
     uneven = np.array([RAGGED * (0 < _OPACITY.get(kind, 1.0) < 1) + 0.05 for kind in Tissue], np.float32)
@@ -129,14 +135,15 @@ def _onto_valves(
     opaque, bright = _volume(sight, heart, offsets, grain)
     rows, columns = round(shot.rows * FINE), round(shot.columns * FINE)
     grid = sight.grid
-    offset = heart.mitral.centre[0] - sight.plane.probe
+    plane = sight.planes.frame(0)
+    offset = heart.mitral.centre - plane.probe
     distance = float(np.linalg.norm(offset))
     start = int(np.clip(np.searchsorted(grid.ranges, distance - 14), 4, len(grid.ranges) * 0.7))
     side = SLICES * FACE_SLICE_MM
     mm = 1.15 * side / (0.86 * rows)
     x, y = _plane_mm(rows, columns, mm, gaze.turn)
     step = max(1, round(1.0 / grid.sample_mm))
-    middle = math.atan2(float(offset @ sight.plane.lateral), float(offset @ sight.plane.beam))
+    middle = math.atan2(float(offset @ plane.lateral), float(offset @ plane.beam))
     around = np.arctan2(y, x)
     inside = np.hypot(x, y) < side / 2 * (
         0.9 + 0.06 * np.sin(3 * around + gaze.turn) + 0.04 * np.sin(7 * around)

@@ -1,22 +1,17 @@
-"""The picture on the screen: scan conversion, and everything burnt in around the sector."""
+"""Where the sector lies on the screen, and scan conversion into it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from apical.phantom.anatomy import Floats
-from apical.phantom.machine import Machine
+from apical.phantom.machine import Machine, gray_map
 from apical.phantom.shapes import PolarGrid
 
 Pixels = NDArray[np.uint8]
-
-FONT = cv2.FONT_HERSHEY_SIMPLEX
-FONT_PIXELS = 22.0  # height of FONT at scale 1
-ECG_TOP = 0.89  # of the height; the strip below the sector
-SWEEP_SECONDS = 2.5  # one screen width of ECG
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +26,14 @@ class Screen:
     near_mm: float
     depth_mm: float
     half_angle: float  # radians
+    face_mm: float = 0.0  # from the apex to the skin, of a curved transducer: depths count from there
+    flat_face: bool = False  # the sector begins at a straight line, not at an arc around its apex
 
     def polygon(self) -> Floats:
         """Outline of the sector, float64 [corners, 2] (x, y)."""
         angles = np.linspace(-self.half_angle, self.half_angle, 25)
-        face = self.to_pixels(np.full_like(angles, self.near_mm), angles)
+        near = self.near_mm / (np.cos(angles) if self.flat_face else np.ones_like(angles))
+        face = self.to_pixels(near, angles)
         far = self.to_pixels(np.full_like(angles, self.depth_mm), angles)
         return np.concatenate([face, far[::-1]])
 
@@ -56,6 +54,8 @@ class Screen:
         inside = (
             (sample >= 0) & (sample <= len(grid.ranges) - 1) & (beam >= 0) & (beam <= len(grid.angles) - 1)
         )
+        if self.flat_face:
+            inside &= down >= self.near_mm
         return sample, beam, inside
 
     def to_pixels(self, ranges: Floats, angles: Floats) -> Floats:
@@ -97,6 +97,25 @@ def lay_out(machine: Machine, rows: int, depth_mm: float) -> Screen:
         near_mm=machine.near_mm,
         depth_mm=depth_mm,
         half_angle=machine.half_angle,
+        flat_face=machine.maker.flat_face,
+    )
+
+
+def enlarge(screen: Screen, middle_mm: float, reach_mm: float) -> Screen:
+    """Show only the part of a sector within about `reach_mm` of the point `middle_mm` straight ahead."""
+    near, far = max(screen.near_mm, middle_mm - reach_mm), middle_mm + reach_mm
+    half_angle = min(screen.half_angle, math.atan(1.1 * reach_mm / middle_mm))
+    height = screen.depth_mm / screen.mm_per_pixel  # of the whole sector, pixels
+    top = near * math.cos(half_angle)  # of its corners
+    mm_per_pixel = max((far - top) / height, 2 * far * math.sin(half_angle) / (0.9 * screen.columns))
+    return replace(
+        screen,
+        apex_y=screen.apex_y - top / mm_per_pixel,
+        mm_per_pixel=mm_per_pixel,
+        near_mm=near,
+        depth_mm=far,
+        flat_face=False,
+        half_angle=half_angle,
     )
 
 
@@ -109,7 +128,7 @@ def scan_convert(
     [rows, columns]).
     """
     sample, beam, inside = screen.maps(grid)
-    curve = (255 * np.linspace(0, 1, 256) ** machine.gray_exponent).round().astype(np.uint8)
+    curve = gray_map(machine)
     frames = np.zeros((len(polar), screen.rows, screen.columns), np.uint8)
     maps = cv2.convertMaps(sample, beam, cv2.CV_16SC2)
     for frame, echoes in zip(frames, polar, strict=True):
@@ -120,132 +139,3 @@ def scan_convert(
         cv2.LUT(image, curve, dst=frame)
         frame[~inside] = 0
     return frames, inside
-
-
-def draw_frame(machine: Machine, screen: Screen, inside: NDArray[np.bool_], texts: tuple[str, ...]) -> Pixels:
-    """Draw what does not move around the sector: text, marker, bar, ticks. RGB uint8 [rows, columns, 3]."""
-    canvas = np.full((screen.rows, screen.columns, 3), machine.background, np.uint8)
-    taken = inside.copy()
-    _draw_marker(canvas, machine, screen)
-    if machine.gray_bar != "none":
-        _draw_gray_bar(canvas, machine.gray_bar == "left", taken)
-    if machine.depth_ticks != "none":
-        _draw_ticks(canvas, machine.depth_ticks == "left", screen, taken)
-    _draw_texts(canvas, machine, texts, taken)
-    canvas[inside] = 0
-    return canvas
-
-
-def draw_ecg(
-    canvas: Pixels,
-    machine: Machine,
-    seconds: float,
-    heart_rate: float,
-    phase_at_zero: float,
-    *,
-    sweep_seconds: float = SWEEP_SECONDS,
-    across: tuple[int, int] | None = None,
-) -> None:
-    """Draw the electrocardiogram of one frame, `seconds` into the clip, below the sector (in place).
-
-    It takes `sweep_seconds` from side to side; `across` is its first column and the one past its last, the
-    whole screen if not given.
-    """
-    rows, columns = canvas.shape[:2]
-    first, past = across or (0, columns)
-    columns = past - first
-    age, wiped = sweep(columns, seconds, sweep_seconds)
-    phase = (phase_at_zero + (seconds - age) * heart_rate / 60) % 1
-    voltage = (
-        np.exp(-(((phase - 0.02) / 0.012) ** 2))  # R
-        - 0.25 * np.exp(-(((phase - 0.045) / 0.012) ** 2))  # S
-        + 0.25 * np.exp(-(((phase - 0.30) / 0.05) ** 2))  # T
-        + 0.13 * np.exp(-(((phase - 0.87) / 0.03) ** 2))  # P
-    )
-    top, height = ECG_TOP * rows, (0.985 - ECG_TOP) * rows
-    x, y = np.arange(columns), (top + height * (0.8 - 0.75 * voltage)).round().astype(np.int32)
-    newest = x <= (seconds / sweep_seconds) % 1 * columns
-    for part in (newest, ~newest & ~wiped):
-        points = np.stack([first + x[part], y[part]], axis=-1)
-        if len(points) > 1:
-            cv2.polylines(canvas, [points], False, machine.ecg_colour, 1)
-
-
-def sweep(columns: int, seconds: float, sweep_seconds: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """How old each column of a strip is that is written over from left to right again and again.
-
-    Returns the ages at `seconds` (float64 [columns], seconds) and which columns are wiped (bool [columns]).
-    """
-    x = np.arange(columns)
-    now = (seconds / sweep_seconds) % 1 * columns
-    age = np.where(x <= now, (now - x), (now - x + columns)) / columns * sweep_seconds
-    return age, (x - now > 0) & (x - now < columns * 0.03)
-
-
-def ecg_region(rows: int, x0: int, x1: int) -> Region:
-    """The electrocardiogram between two columns as a region."""
-    return Region(4, 10, x0, math.floor(ECG_TOP * rows), x1, rows - 1, units=(4, 0))
-
-
-def ecg_strip(screen: Screen) -> tuple[int, int]:
-    """First row and the row past the last of the electrocardiogram."""
-    return math.floor(ECG_TOP * screen.rows), screen.rows
-
-
-def _draw_marker(canvas: Pixels, machine: Machine, screen: Screen) -> None:
-    side = 1 if machine.marker_right else -1
-    at = (round(screen.apex_x + side * 0.06 * screen.columns), round(screen.apex_y + 0.012 * screen.rows))
-    if machine.marker == "dot":
-        cv2.circle(canvas, at, max(2, screen.rows // 90), (60, 200, 150), -1, cv2.LINE_AA)
-    elif machine.marker == "letter":
-        scale = machine.text_height * screen.rows / FONT_PIXELS
-        cv2.putText(canvas, "V", at, FONT, scale, (220, 220, 220), 1, cv2.LINE_AA)
-
-
-def _draw_gray_bar(canvas: Pixels, left: bool, taken: NDArray[np.bool_]) -> None:
-    rows, columns = taken.shape
-    width, top, bottom = max(3, columns // 50), round(0.30 * rows), round(0.62 * rows)
-    first = round(0.02 * columns) if left else round(0.965 * columns)
-    area = (slice(top, bottom), slice(first, first + width))
-    if not taken[area].any():
-        canvas[area] = np.linspace(255, 0, bottom - top).astype(np.uint8)[:, None, None]
-        taken[area] = True
-
-
-def _draw_ticks(canvas: Pixels, left: bool, screen: Screen, taken: NDArray[np.bool_]) -> None:
-    edge = 1 if left else screen.columns - 2
-    inwards = 1 if left else -1
-    for centimetre in range(int(screen.depth_mm // 10) + 1):
-        y = round(screen.apex_y + 10 * centimetre / screen.mm_per_pixel)
-        length = 5 if centimetre % 5 == 0 else 2
-        x = sorted((edge, edge + inwards * length))
-        if y < screen.rows and not taken[y, x[0] : x[1] + 1].any():
-            canvas[y, x[0] : x[1] + 1] = 180
-            taken[y, x[0] : x[1] + 1] = True
-
-
-def _draw_texts(canvas: Pixels, machine: Machine, texts: tuple[str, ...], taken: NDArray[np.bool_]) -> None:
-    """Write the lines of text block by block, wherever a line covers neither the sector nor other marks."""
-    rows, columns = taken.shape
-    scale = machine.text_height * rows / FONT_PIXELS
-    line = round(1.45 * machine.text_height * rows)
-    starts = {
-        "top-left": (0.02, 0.06, False),
-        "top-right": (0.98, 0.06, True),
-        "left": (0.04, 0.33, False),
-        "right": (0.94, 0.33, True),
-        "bottom-left": (0.02, 0.70, False),
-    }
-    remaining = list(texts)
-    for block in machine.text_blocks:
-        x, y, right_aligned = starts[block]
-        row = round(y * rows)
-        for text in remaining[:3]:
-            (width, height), below = cv2.getTextSize(text, FONT, scale, 1)
-            first = round(x * columns) - (width if right_aligned else 0)
-            area = taken[row - height - 2 : row + below + 1, max(0, first - 2) : first + width + 2]
-            if first >= 0 and row + below < ECG_TOP * rows and not area.any():
-                cv2.putText(canvas, text, (first, row), FONT, scale, (machine.text_gray,) * 3, 1, cv2.LINE_AA)
-                area[:] = True
-                remaining.remove(text)
-            row += line

@@ -1,4 +1,4 @@
-"""Signed distances (mm, negative inside) from the samples of the sector to ellipsoids, tubes and valves.
+"""Signed distances (mm, negative inside) from the samples of the sector to ellipsoids and tubes.
 
 All tensors are float32 [frames, beams, samples] unless said otherwise, or the part of that in a window.
 """
@@ -11,20 +11,33 @@ import torch
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
-from apical.phantom.heart import AorticValve, Ellipsoid, Ring, Tube
+from apical.phantom.device import array, floats
+from apical.phantom.heart import Ellipsoid, Tube
+from apical.phantom.motion import Motion
 from apical.phantom.planes import Plane
-
-COAPTATION = 0.4  # half-length of the seam of an atrioventricular valve, of its radius
+from apical.phantom.valves import column
 
 Window = tuple[slice, slice, slice]  # frames, beams, samples
+
+COARSE = (4, 6)  # beams and samples between the points by which windows are found
+STRETCH = 3.2  # by no more than this are two near points parted when the motion is undone
 
 
 @dataclass(frozen=True, slots=True)
 class PolarGrid:
-    """The samples of the sector: ranges in mm float64 [samples], beam angles in radians float64 [beams]."""
+    """The samples of the sector: ranges in mm float64 [samples], beam angles in radians float64 [beams].
+
+    Ranges count from where the beams would meet; a curved probe's face is `face_mm` away from there.
+    """
 
     ranges: Floats
     angles: Floats
+    face_mm: float = 0.0
+
+    @property
+    def depths(self) -> Floats:
+        """How deep below the probe's face the samples are, mm, float64 [samples]."""
+        return self.ranges - self.face_mm
 
     @property
     def sample_mm(self) -> float:
@@ -39,16 +52,14 @@ class PolarGrid:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """The samples of a sector in heart coordinates, bent by the patient's warp."""
+    """The samples of a sector, brought back to end-diastole, in heart coordinates."""
 
     x: Tensor
     y: Tensor
     z: Tensor
+    space: tuple[Tensor, Tensor, Tensor]  # where the samples really are
     waves: tuple[Tensor, ...]  # the sines of the warp, between -1 and 1
-    largest_shift: float  # of a point by the warp, mm
-    directions: Tensor  # of the beams, float32 [beams, 3]
-    origins: Floats  # of the beams, float64 [frames, 3]
-    plane: Plane
+    directions: Tensor  # of the beams, float32 [frames, beams, 3]
     grid: PolarGrid
 
     def empty(self) -> Tensor:
@@ -59,55 +70,89 @@ class Points:
         """The coordinates within `window`."""
         return self.x[window], self.y[window], self.z[window]
 
-    def window(self, centres: Floats, radius: float) -> Window | None:
-        """Find a box of samples that holds all within `radius` of `centres` (float64 [frames, 3]).
+    def windows(self, starts: Floats, ends: Floats, radii: Floats) -> list[Window | None]:
+        """For each capsule (float64 [capsules, 3] twice, and [capsules]) a box of samples around it.
 
-        None if there are none: what lies there need not be computed.
+        None where nothing is: what lies there need not be computed.
         """
-        offset = centres - self.origins
-        reach = radius + self.largest_shift
-        squared = reach**2 - (offset @ self.plane.normal) ** 2
-        if not (squared > 0).any():
-            return None
-        reach_in_plane = np.sqrt(squared[squared > 0])
-        depth, lateral = (offset @ self.plane.beam)[squared > 0], (offset @ self.plane.lateral)[squared > 0]
-        distance = np.hypot(depth, lateral)
-        spread = np.where(
-            distance > reach_in_plane,
-            np.arcsin(np.minimum(1.0, reach_in_plane / np.maximum(distance, 1e-6))),
-            math.pi,
-        )
-        angle = np.arctan2(lateral, depth)
+        beams, samples = self.x.shape[1:]
+        at_beams, at_samples = _every(beams, COARSE[0]), _every(samples, COARSE[1])
+        points = [part[:, at_beams][:, :, at_samples].flatten() for part in (self.x, self.y, self.z)]
         grid = self.grid
-        beams = np.searchsorted(grid.angles, [(angle - spread).min(), (angle + spread).max()])
-        samples = np.searchsorted(
-            grid.ranges, [(distance - reach_in_plane).min(), (distance + reach_in_plane).max()]
+        spacing = np.hypot(
+            COARSE[0] * grid.beam_radians * grid.ranges[at_samples], COARSE[1] * grid.sample_mm
         )
-        if beams[0] == beams[1] or samples[0] == samples[1]:
+        slack = floats(STRETCH * spacing / 2)
+        slack = slack.expand(len(self.x), len(at_beams), -1).flatten()  # of each point
+        axes = ends - starts
+        scaled = axes / np.maximum(np.sum(axes**2, axis=-1, keepdims=True), 1e-9)
+        start, axis, unit_axis, reach = (
+            floats(part)[:, :, None] for part in (starts, axes, scaled, radii[:, None])
+        )
+        along = (unit_axis[:, :, 0] @ torch.stack(points)).sub_((start * unit_axis).sum(dim=1))
+        along = along.clamp_(0, 1)
+        squared = torch.zeros_like(along)
+        for i in range(3):
+            offset = torch.addcmul(start[:, i] - points[i], along, axis[:, i])
+            squared.addcmul_(offset, offset)
+        hit = (
+            (squared.sqrt_() < reach[:, 0] + slack)
+            .reshape(len(radii), -1, len(at_beams), len(at_samples))
+            .any(dim=1)
+        )
+        return [self._box(one, at_beams, at_samples) for one in array(hit)]
+
+    def _box(self, hit: np.ndarray, at_beams: list[int], at_samples: list[int]) -> Window | None:
+        by_beam, by_sample = np.flatnonzero(hit.any(axis=1)), np.flatnonzero(hit.any(axis=0))
+        if not len(by_beam):
             return None
-        return slice(None), slice(int(beams[0]), int(beams[1])), slice(int(samples[0]), int(samples[1]))
+        first_beam, last_beam = max(0, by_beam[0] - 1), min(len(at_beams) - 1, by_beam[-1] + 1)
+        first_sample, last_sample = max(0, by_sample[0] - 1), min(len(at_samples) - 1, by_sample[-1] + 1)
+        return (
+            slice(None),
+            slice(at_beams[first_beam], at_beams[last_beam] + 1),
+            slice(at_samples[first_sample], at_samples[last_sample] + 1),
+        )
+
+
+def _every(count: int, step: int) -> list[int]:
+    """Every `step`th index, and the last one."""
+    return sorted({*range(0, count, step), count - 1})
+
+
+def beam_directions(plane: Plane, grid: PolarGrid) -> Floats:
+    """Unit vectors of the beams, float64 [frames, beams, 3]."""
+    cosine, sine = np.cos(grid.angles)[:, None], np.sin(grid.angles)[:, None]
+    directions: Floats = cosine * plane.beam[:, None] + sine * plane.lateral[:, None]
+    return directions
+
+
+def sector_space(plane: Plane, grid: PolarGrid) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the samples of `grid` lie in `plane` (of all frames), heart coordinates."""
+    directions = floats(beam_directions(plane, grid))
+    ranges = floats(grid.ranges)
+    x, y, z = (column(plane.probe[:, axis]) + directions[..., axis, None] * ranges for axis in range(3))
+    return x, y, z
 
 
 def sector_points(
-    warp: tuple[tuple[float, ...], ...], plane: Plane, origins: Floats, grid: PolarGrid
+    motion: Motion, warp: tuple[tuple[float, ...], ...], plane: Plane, grid: PolarGrid
 ) -> Points:
-    """Place the samples of `grid` in `plane`, with the probe face at `origins` (float64 [frames, 3])."""
-    beams = np.cos(grid.angles)[:, None] * plane.beam + np.sin(grid.angles)[:, None] * plane.lateral
-    directions = torch.from_numpy(beams.astype(np.float32))
-    ranges = torch.from_numpy(grid.ranges.astype(np.float32))
-    straight = [column(origins[:, axis]) + directions[:, axis, None] * ranges for axis in range(3)]
-    waves = tuple(_wave(wave, straight) for wave in warp)
-    x, y, z = (
-        position + sum(wave[axis] * sine for wave, sine in zip(warp, waves, strict=True))
-        for axis, position in enumerate(straight)
-    )
-    largest_shift = sum(float(np.linalg.norm(wave[:3])) for wave in warp)
-    return Points(x, y, z, waves, largest_shift, directions, origins, plane, grid)
+    """Place the samples of `grid` in `plane` (of all frames) and bring them back to end-diastole.
 
-
-def column(values: Floats) -> Tensor:
-    """One value a frame, ready to broadcast: float32 [frames, 1, 1]."""
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))[:, None, None]
+    First the patient's `warp` is taken out, then the beat: so the heart beats as a straight one would.
+    """
+    directions = floats(beam_directions(plane, grid))
+    x, y, z = sector_space(plane, grid)
+    waves = tuple(wave_at(wave, (x, y, z)) for wave in warp)
+    straight = []
+    for axis, position in enumerate((x, y, z)):
+        moved = position.clone()
+        for wave, sine in zip(warp, waves, strict=True):
+            moved.add_(sine, alpha=wave[axis])
+        straight.append(moved)
+    back = motion.undo(straight[0], straight[1], straight[2])
+    return Points(back[0], back[1], back[2], (x, y, z), waves, directions, grid)
 
 
 def rounded_cut(shape: Tensor, cutter: Tensor, rounding_mm: float) -> Tensor:
@@ -121,99 +166,68 @@ def join(shape: Tensor, window: Window, other: Tensor) -> None:
     shape[window] = torch.minimum(shape[window], other)
 
 
-def _wave(wave: tuple[float, ...], positions: list[Tensor]) -> Tensor:
+def wave_at(wave: tuple[float, ...], positions: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """The sine of a wave of the warp at some positions."""
     x, y, z = positions
-    return torch.sin(wave[3] * x + wave[4] * y + wave[5] * z + wave[6])
+    return (x * wave[3]).add_(y, alpha=wave[4]).add_(z, alpha=wave[5]).add_(wave[6]).sin_()
 
 
 def ellipsoid(shape: Ellipsoid, points: Points) -> Tensor:
     """Approximate distance to an ellipsoid: exact on the surface, first order beside it."""
-    x, y, z = points.x, points.y, points.z - column(shape.centre[:, 2])
-    x, y = x - column(shape.centre[:, 0]), y - column(shape.centre[:, 1])
+    x, y, z = (
+        part - float(middle)
+        for part, middle in zip((points.x, points.y, points.z), shape.centre, strict=True)
+    )
     if shape.turn:
         cosine, sine = math.cos(shape.turn), math.sin(shape.turn)
-        x, y = cosine * x + sine * y, cosine * y - sine * x
-    inverse = [column(1 / shape.half_axes[:, axis]) for axis in range(3)]
-    u, v, w = x * inverse[0], y * inverse[1], z * inverse[2]
-    level = torch.sqrt(u * u + v * v + w * w)
-    u, v, w = u * inverse[0], v * inverse[1], w * inverse[2]
-    return level * (level - 1) / torch.sqrt(u * u + v * v + w * w + 1e-9)
+        x, y = (x * cosine).add_(y, alpha=sine), (y * cosine).sub_(x, alpha=sine)
+    inverse = [float(1 / half) for half in shape.half_axes]
+    u, v, w = x.mul_(inverse[0]), y.mul_(inverse[1]), z.mul_(inverse[2])
+    level = (u * u).addcmul_(v, v).addcmul_(w, w).sqrt_()
+    u, v, w = u.mul_(inverse[0]), v.mul_(inverse[1]), w.mul_(inverse[2])
+    steepness = u.mul_(u).addcmul_(v, v).addcmul_(w, w).add_(1e-9).sqrt_()
+    return (level - 1).mul_(level).div_(steepness)
 
 
 def ventricle(shape: Ellipsoid, points: Points) -> tuple[Tensor, Tensor]:
     """Distance to an ellipsoid centred on z, and |cosine| between its normal and the beams."""
-    directions = points.directions
-    around, along = column(shape.half_axes[:, 0] ** -2), column(shape.half_axes[:, 2] ** -2)
-    height = points.z - column(shape.centre[:, 2])
+    directions = points.directions[..., None]
+    around, along = float(shape.half_axes[0] ** -2), float(shape.half_axes[2] ** -2)
+    height = points.z - float(shape.centre[2])
     normal_x, normal_y, normal_z = points.x * around, points.y * around, height * along
-    level = torch.sqrt(points.x * normal_x + points.y * normal_y + height * normal_z)
-    steepness = torch.sqrt(normal_x * normal_x + normal_y * normal_y + normal_z * normal_z + 1e-9)
+    level = (points.x * normal_x).addcmul_(points.y, normal_y).addcmul_(height, normal_z).sqrt_()
+    steepness = (normal_x * normal_x).addcmul_(normal_y, normal_y).addcmul_(normal_z, normal_z)
+    steepness = steepness.add_(1e-9).sqrt_()
     along_beam = (
-        normal_x * directions[:, 0, None]
-        + normal_y * directions[:, 1, None]
-        + normal_z * directions[:, 2, None]
+        (normal_x * directions[..., 0, :])
+        .addcmul_(normal_y, directions[..., 1, :])
+        .addcmul_(normal_z, directions[..., 2, :])
     )
-    return level * (level - 1) / steepness, along_beam.abs() / steepness
+    return (level - 1).mul_(level).div_(steepness), along_beam.abs_().div_(steepness)
 
 
 def capsule(tube: Tube, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Distance to a capsule whose radius changes from end to end."""
     axis = tube.end - tube.start
-    length_squared = np.sum(axis**2, axis=-1)
-    axis_x, axis_y, axis_z = (column(axis[:, i]) for i in range(3))
-    x, y, z = (value - column(tube.start[:, i]) for i, value in enumerate((x, y, z)))
-    along = ((x * axis_x + y * axis_y + z * axis_z) * column(1 / length_squared)).clamp(0, 1)
-    x, y, z = x - along * axis_x, y - along * axis_y, z - along * axis_z
-    taper = tube.end_radius - tube.start_radius
-    return torch.sqrt(x * x + y * y + z * z) - (along * taper + tube.start_radius)
+    axis_x, axis_y, axis_z = (_number(axis[..., i]) for i in range(3))
+    inverse = _number(1 / np.sum(axis**2, axis=-1))
+    x, y, z = (value - _number(tube.start[..., i]) for i, value in enumerate((x, y, z)))
+    along = (x * axis_x).add_(y * axis_y).add_(z * axis_z).mul_(inverse).clamp_(0, 1)
+    x, y, z = x.sub_(along * axis_x), y.sub_(along * axis_y), z.sub_(along * axis_z)
+    distance = x.mul_(x).addcmul_(y, y).addcmul_(z, z).sqrt_()
+    return distance.sub_(along, alpha=tube.end_radius - tube.start_radius).sub_(tube.start_radius)
 
 
-def valve(ring: Ring, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances to the orifice of a ring and to the middle of its leaflets.
-
-    The ring is a stadium around the seam in which the leaflets meet. In each half-plane across the seam a
-    leaflet is a segment that hangs from the ring, with a length and an angle that change along it.
-    """
-    x, y, z = (value - column(ring.centre[:, i]) for i, value in enumerate((x, y, z)))
-    angle = math.radians(ring.anterior_azimuth)
-    forward, sideways = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
-    seam = COAPTATION * ring.radius
-    sideways = sideways - sideways.clamp(-seam, seam)
-    from_seam = torch.sqrt(forward * forward + sideways * sideways)
-    anterior = forward / (from_seam + 1e-3)  # 1 anterior, -1 posterior
-    radius = ring.radius * (1.15 - COAPTATION)
-    opening = column(ring.opening)
-    slope = 0.45 + opening * (0.9 - 0.35 * anterior.abs())  # radians from the plane of the ring
-    closed_length = radius * 1.02 / math.cos(0.45)
-    length = closed_length + opening * (radius * (1.15 + 0.35 * anterior) - closed_length)
-    inward, cosine, sine = radius - from_seam, torch.cos(slope), torch.sin(slope)
-    reached = inward * cosine + z * sine
-    along = torch.minimum(reached.clamp(min=0), length)
-    beyond = reached - along
-    billow = -1.2 * torch.sin(along / length * math.pi)  # towards the atrium
-    leaflet = torch.sqrt(beyond * beyond + (z * cosine - inward * sine - billow) ** 2)
-    orifice = torch.maximum(from_seam - radius, (z + 1).abs() - 6)
-    return orifice, leaflet
+def _number(values: Floats) -> Tensor | float:
+    """One number for all frames as such, one a frame as a column."""
+    return float(values) if np.ndim(values) == 0 else column(values)
 
 
-def cusps(valve: AorticValve, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Distance to the middle of the three aortic cusps, closed (a three-pointed star) or open (a tube)."""
-    x, y, z = (value - column(valve.centre[:, i]) for i, value in enumerate((x, y, z)))
-    first = np.cross(valve.direction, [0.0, 0.0, 1.0])
-    first /= np.linalg.norm(first)
-    second = np.cross(valve.direction, first)
-    along, across, over = (
-        x * float(vector[0]) + y * float(vector[1]) + z * float(vector[2])
-        for vector in (valve.direction, first, second)
-    )
-    from_axis = torch.sqrt(across * across + over * over)
-    third = 2 * math.pi / 3
-    turn = (torch.atan2(over, across) + math.radians(valve.cusp_azimuth)) / third
-    from_commissure = (turn - torch.round(turn)).abs() * third
-    seam = torch.where(from_commissure < math.pi / 2, from_axis * torch.sin(from_commissure), from_axis)
-    seam = torch.maximum(seam, (along - 7.5).abs() - 4.5)
-    belly = (along - 10 + 9 * (from_axis / valve.radius) ** 2).abs()
-    sleeve = torch.maximum((from_axis - 0.80 * valve.radius).abs(), (along - 6).abs() - 6)
-    is_open = column(valve.opening) > 0.5
-    cusps = torch.where(is_open, sleeve, torch.minimum(seam, belly))
-    return cusps.masked_fill_(from_axis > 1.15 * valve.radius, math.inf)
+def bounds(tube: Tube) -> tuple[Floats, Floats, float]:
+    """A capsule around a tube at all frames, its wall included: start, end (float64 [3]) and radius."""
+    start, end = (np.atleast_2d(point) for point in (tube.start, tube.end))
+    radius = max(tube.start_radius, tube.end_radius) + tube.wall
+    for point in (start, end):
+        if len(point) > 1:  # as far as it sways
+            radius += float(np.abs(point - point.mean(axis=0)).max()) * math.sqrt(3)
+    return start.mean(axis=0), end.mean(axis=0), radius

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from apical.phantom.anatomy import Patient
 from apical.phantom.clip import Place, Sight, look
+from apical.phantom.lettering import Letters, letters
 from apical.phantom.machine import Machine
-from apical.phantom.planes import PlaneError
-from apical.phantom.screen import FONT, FONT_PIXELS, Pixels, Region, Screen, draw_frame, lay_out
+from apical.phantom.screen import Pixels, Region, Screen, lay_out
+from apical.phantom.surround import draw_frame
 
 # Bits of Image Type value 4, PS3.3 C.8.5.6.1.1.
 TWO_D, M_MODE, CW, PW, COLOUR, COLOUR_M_MODE, VOLUME, POWER = 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x100
@@ -59,20 +59,31 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherProbe:
+    """What a header tells of another transducer than the heart's, and of what it looks at (PS3.3 C.8.5.6)."""
+
+    transducer_type: Literal["LINEAR", "CURVED LINEAR"]
+    frequency_mhz: float
+    body_part: str  # Body Part Examined
+    subject: str  # Image Type value 3
+
+
+@dataclass(frozen=True, slots=True)
 class ModeClip:
     """Frames as the machine stores them, and what is true about them.
 
-    What a screen does not show is None: a report has neither a plane nor a phase. `screen` is given where
-    one sector fills the screen.
+    What a screen does not show is None: a report has neither a plane nor a phase. `screen` is given where one
+    sector fills the screen, and `sight` if a heart is seen in it.
     """
 
     frames: Pixels  # RGB uint8 [frames, rows, columns, 3]
     image_type_bits: int
     regions: tuple[Region, ...] = ()  # as a correct machine writes them
     screen: Screen | None = None
-    error: PlaneError | None = None
+    sight: Sight | None = None
     phase_first_frame: float | None = None
     frame_time_ms: float = 40.0
+    probe: OtherProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +135,21 @@ class Pen:
 
     def width(self, text: str) -> int:
         """Width of a line in pixels."""
-        return int(cv2.getTextSize(text, FONT, self._scale, 1)[0][0])
+        return self._letters.size(text)[0]
 
     @property
     def height(self) -> int:
         """Height of a capital in pixels."""
-        return int(cv2.getTextSize("0", FONT, self._scale, 1)[0][1])
+        return self._letters.size("0")[1]
 
     @property
-    def _scale(self) -> float:
-        return self.size * self.machine.text_height * len(self.canvas) / FONT_PIXELS
+    def _letters(self) -> Letters:
+        return letters(self.machine, len(self.canvas), self.size)
 
     def write(self, text: str, x: float, y: float, *, right: bool = False) -> None:
         """Write a line whose foot begins (or ends, if `right`) at a pixel."""
-        colour = self.colour or (self.machine.text_gray,) * 3
-        at = (round(x) - (self.width(text) if right else 0), round(y))
-        cv2.putText(self.canvas, text, at, FONT, self._scale, colour, 1, cv2.LINE_AA)
+        first = round(x) - (self.width(text) if right else 0)
+        self._letters.write(self.canvas, text, first, round(y), self.colour or self.machine.ink)
 
 
 def surround(

@@ -58,14 +58,14 @@ def spectral_clip(shot: Shot) -> ModeClip:
     flow = FLOWS[rng.integers(len(FLOWS))]
     strip = strip_of(shot)
     sight = shot.look(frames=1, place=small_sector, detail=0.6)
-    towards, away = _envelopes(flow, strip.beats(shot.heart_rate), rng)
+    towards, away = _envelopes(flow, strip, rng)
     highest, deepest = float(towards.max()), float(away.max())
     span = (highest + deepest) * float(rng.uniform(1.25, 1.7))
     baseline = strip.height * float(
         np.clip((highest + 0.12 * span) / (highest + deepest + 0.3 * span), 0.14, 0.86)
     )
     per_row = span / strip.height
-    image = _spectrum(flow, strip.beats(shot.heart_rate) % 1, towards, away, strip, baseline, per_row, rng)
+    image = _spectrum(flow, strip.beats % 1, towards, away, strip, baseline, per_row, rng)
 
     name = "CW" if flow.continuous else "PW"
     texts = (*shot.texts[:2], f"{name} {rng.integers(30, 70)}%", f"{rng.uniform(1.6, 3):.1f} MHz", flow.name)
@@ -100,13 +100,14 @@ def spectral_clip(shot: Shot) -> ModeClip:
         frames_of(shot, strip, canvas, image, lines),
         (CW if flow.continuous else PW) | (TWO_D if style.sector_above else 0),
         strip_regions(shot, strip, sight, own),
-        phase_first_frame=float((strip.first_phase + strip.seconds[0] * shot.heart_rate / 60) % 1),
+        phase_first_frame=strip.first_phase,
         frame_time_ms=strip.frame_time_ms,
     )
 
 
-def _envelopes(flow: Flow, beats: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _envelopes(flow: Flow, strip: Strip, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """The highest speed towards the probe and away from it at each time (m/s, not negative)."""
+    beats = strip.beats
     strength = 1 + 0.06 * rng.normal(size=int(beats.max()) - math.floor(beats.min()) + 2)
     own = strength[np.floor(beats).astype(int) - math.floor(beats.min())] * float(rng.uniform(0.75, 1.25))
     phases = beats % 1
@@ -116,7 +117,7 @@ def _envelopes(flow: Flow, beats: Floats, rng: np.random.Generator) -> tuple[Flo
         for moment, width in ((0.50, 0.045), (0.89, 0.035), (0.03, 0.012))
     )
     parts = [
-        flow.filling * filling(phases),
+        flow.filling * filling(phases, strip.rhythm.atria_contract),
         flow.ejection * ejection(phases),
         flow.leak * np.sqrt(np.maximum(0, 4 * closed * (1 - closed))),
         flow.wall * (ejection(phases) - 1.1 * early - 0.8 * atrial + 0.5 * tightening),
@@ -177,13 +178,13 @@ def _clicks(phases: Floats, width: float) -> Floats:
 
 def _gate(sight: Sight, flow: Flow) -> tuple[float, float]:
     """Angle (radians) and depth (mm) of the valve that is listened at, kept within the sector."""
-    heart, plane = sight.heart, sight.plane
+    heart, plane = sight.heart, sight.planes.frame(0)
     valves = {
         "mitral": heart.mitral.centre,
         "tricuspid": heart.tricuspid.centre,
         "aortic": heart.aortic.centre,
     }
-    offset = valves[flow.at][0] - plane.probe
+    offset = valves[flow.at] - plane.probe
     across, down = float(offset @ plane.lateral), float(offset @ plane.beam)
     limit, screen = 0.85 * sight.screen.half_angle, sight.screen
     angle = float(np.clip(math.atan2(across, max(down, 1.0)), -limit, limit))

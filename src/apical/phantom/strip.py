@@ -8,17 +8,15 @@ import numpy as np
 
 from apical.phantom.anatomy import Floats
 from apical.phantom.clip import Sight, compose
+from apical.phantom.cycle import Rhythm, rhythm
+from apical.phantom.ecg import ECG_TOP, draw_ecg, ecg_region, sweep
 from apical.phantom.machine import Machine
 from apical.phantom.screen import (
-    ECG_TOP,
     Pixels,
     Region,
     Screen,
-    draw_ecg,
-    ecg_region,
     lay_out,
     sector_region,
-    sweep,
 )
 from apical.phantom.shot import House, Pen, Shot, house, surround
 
@@ -41,7 +39,7 @@ class Strip:
     y1: int
     sweep_seconds: float
     seconds: Floats  # of each frame, float64 [frames]
-    first_phase: float  # of the heart at second 0
+    rhythm: Rhythm
     frame_time_ms: float
 
     @property
@@ -60,9 +58,16 @@ class Strip:
         newest = math.ceil(float(self.seconds[-1]) / self.sweep_seconds * self.width) + 1
         return np.arange(-self.width, newest, dtype=np.float64) * (self.sweep_seconds / self.width)
 
-    def beats(self, heart_rate: float) -> Floats:
-        """Beats since the first at each of `times`; the fraction is the phase, float64 [times]."""
-        return self.first_phase + self.times * heart_rate / 60
+    @property
+    def beats(self) -> Floats:
+        """The number of the beat at each of `times`; the fraction is the phase, float64 [times]."""
+        number, phases = self.rhythm.beats_at(self.times)
+        return number + phases
+
+    @property
+    def first_phase(self) -> float:
+        """The phase of the heart at the first frame."""
+        return float(self.rhythm.phases_at(self.seconds[:1])[0])
 
     def shown(self, image: Pixels, frame: int) -> Pixels:
         """What a frame shows of `image` (uint8 [height, times]): uint8 [height, width]."""
@@ -96,7 +101,13 @@ def strip_of(shot: Shot) -> Strip:
         y1=math.floor((ECG_TOP - 0.025) * rows),
         sweep_seconds=seconds,
         seconds=frames,
-        first_phase=float(rng.random()),
+        rhythm=rhythm(
+            shot.heart_rate,
+            shot.patient.atrial_fibrillation,
+            -seconds - 1,
+            float(frames[-1]) + 1,
+            rng,
+        ),
         frame_time_ms=frame_time_ms,
     )
 
@@ -147,8 +158,7 @@ def frames_of(shot: Shot, strip: Strip, canvas: Pixels, image: Pixels, lines: Pi
                 frame,
                 machine,
                 float(strip.seconds[number]),
-                shot.heart_rate,
-                strip.first_phase,
+                strip.rhythm,
                 sweep_seconds=strip.sweep_seconds,
                 across=(strip.x0, strip.x1 + 1),
             )
@@ -160,7 +170,7 @@ def draw_scale(
 ) -> None:
     """Draw ticks with `labels` at `rows` of the strip beside it, and ticks of time below, in place."""
     style = house(shot.machine)
-    gray = (shot.machine.text_gray,) * 3
+    gray = shot.machine.ink
     pen = Pen(canvas, shot.machine, size=0.85)
     edge, outwards = (strip.x0 - 2, -1) if style.scale_left else (strip.x1 + 2, 1)
     cv2.line(canvas, (edge, strip.y0), (edge, strip.y1), gray, 1)

@@ -5,27 +5,30 @@ Signed distances (mm, negative inside) are joined by minimum and cut by maximum.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
-from apical.phantom.heart import Heart, Tissue, body
+from apical.phantom.axes import body
+from apical.phantom.device import floats
+from apical.phantom.heart import Heart, Tissue, Tube
 from apical.phantom.planes import Plane
 from apical.phantom.shapes import (
     Points,
     PolarGrid,
+    bounds,
     capsule,
-    column,
-    cusps,
     ellipsoid,
     join,
     rounded_cut,
     sector_points,
-    valve,
     ventricle,
+    wave_at,
 )
+from apical.phantom.valves import cusps, leaflets
 
 RV_WALL_MM = 3.2
 ATRIAL_WALL_MM = 1.3
@@ -35,16 +38,26 @@ LIVER_CAPSULE_MM = 1.5
 EPICARDIAL_FAT_MM = 8.0
 CUSPS_THINNER_MM = 0.4  # half-thickness, than the leaflets of the other valves
 APICAL_THINNING = 0.4  # share of the ventricular wall's thickness that is lost towards the apex
+TRABECULAE_MM = (0.7, 1.6)  # of the left and right ventricle's inner surface, at the apex
+TRABECULA_WAVE = (0.75, 0.66, 0.52)  # rad/mm: 7 to 12 mm from one to the next
+FLUID_IN_FRONT = 0.3  # thickness of an effusion before the heart, of that behind it: it sinks
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TissueMap:
     """What the beams pass through."""
 
     labels: Tensor  # uint8, values of Tissue
+    plane: Plane  # one a frame
+    place: tuple[Tensor, Tensor, Tensor]  # where that tissue lies at end-diastole, heart coordinates, mm
     ripple: Tensor  # slow waves between -1 and 1 that make tissues patchy
     outside: Tensor  # distance from the heart, mm, 0 within
     facing: Tensor  # |cosine| between beam and the normal of the left ventricular wall
+
+    @cached_property
+    def index(self) -> Tensor:
+        """The labels as a list of indices, int64 [frames * beams * samples]."""
+        return self.labels.flatten().long()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +77,25 @@ class _Tubes:
     firm_wall: Tensor  # outer surface of the vessels that the atria give way to
     outflow_wall: Tensor  # outer surface of the right ventricular outflow tract
     muscle: Tensor
+    chordae: Tensor
 
 
-def classify(heart: Heart, plane: Plane, origins: Floats, grid: PolarGrid) -> TissueMap:
-    """Label what each beam meets, with the probe face at `origins` (float64 [frames, 3]) of `plane`."""
-    points = sector_points(heart.patient.warp, plane, origins, grid)
+def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...] = ()) -> TissueMap:
+    """Label what each beam meets in `plane` (of all frames).
+
+    `ribs` lie in space and do not move with the heart.
+    """
+    points = sector_points(heart.motion, heart.patient.warp, plane, grid)
     chambers, tubes = _chambers(heart, points), _tubes(heart, points)
-    orifices, leaflets = _valves(heart, points)
+    orifices, valves = _valves(heart, points)
     atria = torch.maximum(torch.minimum(chambers.la, chambers.ra), -tubes.firm_wall)
     ventricles = torch.minimum(chambers.lv, chambers.rv)
     orifices = torch.maximum(orifices, -tubes.firm_wall)
     blood = torch.minimum(torch.minimum(ventricles, atria), torch.minimum(orifices, tubes.blood))
     rv_outer = torch.minimum(chambers.rv - RV_WALL_MM, tubes.outflow_wall)
     surface = torch.minimum(torch.minimum(chambers.lv_outer, rv_outer), atria - ATRIAL_WALL_MM)
-    ranges = torch.from_numpy(grid.ranges.astype(np.float32))
-    leaflet_reach = (0.6 * grid.beam_radians * ranges).clamp(min=heart.patient.leaflet_half_thickness)
+    ranges = floats(grid.ranges)
+    thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
     in_blood = blood < 0
 
     # From the outside inwards: what is painted later covers what was painted before.
@@ -89,40 +106,63 @@ def classify(heart: Heart, plane: Plane, origins: Floats, grid: PolarGrid) -> Ti
     labels.masked_fill_(chambers.lv_outer < 0, Tissue.MYOCARDIUM)
     labels.masked_fill_(in_blood, Tissue.BLOOD)
     labels.masked_fill_((tubes.muscle < 0) & (ventricles < 1), Tissue.PAPILLARY)
-    labels.masked_fill_((leaflets < leaflet_reach) & in_blood, Tissue.LEAFLET)
+    leaflet = valves < thin.clamp(min=heart.patient.leaflet_half_thickness)
+    labels.masked_fill_((leaflet | (tubes.chordae < 0.6 * thin)) & in_blood, Tissue.LEAFLET)
     labels.masked_fill_(ranges < heart.patient.chest_wall * (1 + 0.08 * points.waves[1]), Tissue.CHEST_WALL)
-    return TissueMap(labels, ripple=points.waves[2], outside=surface.clamp(min=0), facing=chambers.facing)
+    for rib in ribs:
+        labels.masked_fill_(capsule(rib, *points.space) < 0, Tissue.RIB)
+    place = (points.x, points.y, points.z)
+    return TissueMap(
+        labels=labels,
+        plane=plane,
+        place=place,
+        ripple=wave_at(heart.patient.warp[2], place),
+        outside=surface.clamp(min=0),
+        facing=chambers.facing,
+    )
 
 
 def _chambers(heart: Heart, points: Points) -> _Chambers:
-    base, z = column(heart.base), points.z
+    patient, z = heart.patient, points.z
     round_lv, facing = ventricle(heart.lv, points)
-    along = (z - base) / column(heart.apex - heart.base)  # 0 at the base, 1 at the apex
-    wall = column(heart.lv_wall) * (1 - (along - 1 + APICAL_THINNING).clamp(0, APICAL_THINNING))
-    lv_outer = rounded_cut(round_lv, base - z, 12) - wall
-    la = torch.maximum(ellipsoid(heart.la, points), z - base + 2)
-    ra = torch.maximum(ellipsoid(heart.ra, points), z - base)
+    along = z / patient.lv_length  # 0 at the base, 1 at the apex
+    septal = torch.atan2(points.y, points.x) - float(np.radians(patient.rv_azimuth))
+    wall = patient.lv_wall * (1 + patient.septal_bulge * torch.cos(septal).clamp(min=0))
+    wall = wall * (1 - (along - 1 + APICAL_THINNING).clamp(0, APICAL_THINNING))
+    ridges = _trabeculae(points) * along.clamp(0, 1)
+    lv_outer = rounded_cut(round_lv, -z, 12) - wall
+    la = torch.maximum(ellipsoid(heart.la, points), z + 2)
+    ra = torch.maximum(ellipsoid(heart.ra, points), z)
+    rv = torch.maximum(rounded_cut(ellipsoid(heart.rv, points), 2 - z, 16), -lv_outer)
     return _Chambers(
-        lv=torch.maximum(round_lv, base - z),
+        lv=torch.maximum(round_lv + TRABECULAE_MM[0] * ridges, -z),
         lv_outer=lv_outer,
-        rv=torch.maximum(rounded_cut(ellipsoid(heart.rv, points), base + 2 - z, 16), -lv_outer),
+        rv=rv + TRABECULAE_MM[1] * ridges,
         la=la,
         ra=torch.maximum(ra, ATRIAL_SEPTUM_MM - la),
         facing=facing,
     )
 
 
+def _trabeculae(points: Points) -> Tensor:
+    """Ridges of the inner surface, from 0 to 1, that run along the ventricle."""
+    a, b, c = TRABECULA_WAVE
+    ridges = (points.x * a).add_(points.z, alpha=0.12).sin_()
+    ridges = ridges.mul_((points.y * b).sub_(points.z, alpha=0.1).sin_())
+    aslant = (points.x + points.y).add_(points.z, alpha=0.6).mul_(c).sin_()
+    return ridges.add_(aslant, alpha=0.5).clamp_(0, 1)
+
+
 def _tubes(heart: Heart, points: Points) -> _Tubes:
-    tubes = _Tubes(*(points.empty() for _ in range(5)))
-    for tube in heart.tubes:
-        length = float(np.linalg.norm(tube.end - tube.start, axis=-1).max())
-        reach = length / 2 + max(tube.start_radius, tube.end_radius) + tube.wall
-        window = points.window((tube.start + tube.end) / 2, reach)
+    tubes = _Tubes(*(points.empty() for _ in range(6)))
+    starts, ends, radii = (np.array(part) for part in zip(*map(bounds, heart.tubes), strict=True))
+    windows = points.windows(starts, ends, radii)
+    for tube, window in zip(heart.tubes, windows, strict=True):
         if window is None:  # the tube does not touch the sector
             continue
         distance = capsule(tube, *points.cut(window))
-        if tube.lining is Tissue.PAPILLARY:
-            join(tubes.muscle, window, distance)
+        if tube.lining is Tissue.PAPILLARY or tube.lining is Tissue.LEAFLET:
+            join(tubes.muscle if tube.lining is Tissue.PAPILLARY else tubes.chordae, window, distance)
             continue
         join(tubes.blood, window, distance)
         if tube.lining is Tissue.VESSEL_WALL:
@@ -136,18 +176,20 @@ def _tubes(heart: Heart, points: Points) -> _Tubes:
 
 def _valves(heart: Heart, points: Points) -> tuple[Tensor, Tensor]:
     """Distances to the orifices between atria and ventricles, and to the middle of all leaflets."""
-    orifices, leaflets = points.empty(), points.empty()
-    for ring in (heart.mitral, heart.tricuspid):
-        window = points.window(ring.centre, ring.radius * 2)
+    orifices, middles = points.empty(), points.empty()
+    rings, roots = (heart.mitral, heart.tricuspid), (heart.aortic, heart.pulmonary)
+    centres = np.stack([ring.centre for ring in rings] + [root.centre + root.direction * 7 for root in roots])
+    radii = np.array([ring.radius * 2 for ring in rings] + [root.radius * 1.5 for root in roots])
+    windows = points.windows(centres, centres, radii)
+    for ring, window in zip(rings, windows[:2], strict=True):
         if window is not None:
-            orifice, leaflet = valve(ring, *points.cut(window))
+            orifice, leaflet = leaflets(ring, *points.cut(window))
             join(orifices, window, orifice)
-            join(leaflets, window, leaflet)
-    root = heart.aortic
-    window = points.window(root.centre + root.direction * 7, root.radius * 1.5)
-    if window is not None:
-        join(leaflets, window, cusps(root, *points.cut(window)) + CUSPS_THINNER_MM)
-    return orifices, leaflets
+            join(middles, window, leaflet)
+    for root, window in zip(roots, windows[2:], strict=True):
+        if window is not None:
+            join(middles, window, cusps(root, *points.cut(window)) + CUSPS_THINNER_MM)
+    return orifices, middles
 
 
 def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
@@ -157,19 +199,23 @@ def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
 
     def coordinate(direction: Floats) -> Tensor:
         x, y, z = (float(value) for value in direction)
-        return x * points.x + y * points.y + z * points.z - float(direction @ mid_ventricle)
+        along = (points.x * x).add_(points.y, alpha=y).add_(points.z, alpha=z)
+        return along.sub_(float(direction @ mid_ventricle))
 
     left, posterior, superior = (coordinate(body(*axis)) for axis in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
-    dome = -patient.diaphragm_below - 0.0022 * ((left + 60) ** 2 + posterior**2) + 4 * wave
-    above_diaphragm = superior - dome
-    ragged = 48 + 8 * wave + 6 * points.waves[2]
-    mediastinum = ((left + 18).abs() < ragged) & (superior > -40)
+    bowl = (left + 60).square_().addcmul_(posterior, posterior)
+    above_diaphragm = (superior - 4 * wave).add_(bowl, alpha=0.0022).add_(patient.diaphragm_below)
+    ragged = (8 * wave).add_(points.waves[2], alpha=6).add_(48)
+    mediastinum = ((left + 18).abs_() < ragged) & (superior > -40)
+    behind = posterior.div_(80).add_(0.5).clamp_(0, 1)
+    fluid = behind.mul_(patient.effusion * (1 - FLUID_IN_FRONT)).add_(patient.effusion * FLUID_IN_FRONT)
 
     labels = torch.full_like(surface, Tissue.LUNG, dtype=torch.uint8)
-    labels.masked_fill_(mediastinum | (surface < patient.effusion + EPICARDIAL_FAT_MM + 4 * wave), Tissue.FAT)
+    fat = (4 * wave).add_(fluid).add_(EPICARDIAL_FAT_MM)
+    labels.masked_fill_(mediastinum | (surface < fat), Tissue.FAT)
     labels.masked_fill_(above_diaphragm < 0, Tissue.PERICARDIUM)
     labels.masked_fill_(above_diaphragm < -LIVER_CAPSULE_MM, Tissue.LIVER)
-    labels.masked_fill_(surface < patient.effusion + PERICARDIUM_MM, Tissue.PERICARDIUM)
+    labels.masked_fill_(surface < fluid + PERICARDIUM_MM, Tissue.PERICARDIUM)
     if patient.effusion > 0:
-        labels.masked_fill_(surface < patient.effusion, Tissue.EFFUSION)
+        labels.masked_fill_(surface < fluid, Tissue.EFFUSION)
     return labels

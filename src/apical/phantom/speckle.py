@@ -1,0 +1,58 @@
+"""Scatterers that belong to the tissue: random numbers looked up where the tissue lies at end-diastole.
+
+As the heart moves, the speckle moves with it; where tissue leaves the imaging plane, other scatterers enter
+it, and the speckle changes.
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from apical.phantom.planes import Plane
+
+SITES = 64  # of the lattice along an axis; then it repeats
+# Between sites along the beam, along the image and across it: as fine as the point spreads of the probes here
+# are along the beam, and as thick as a beam is across the image.
+SPACING_MM = (0.8, 1.5, 2.4)
+TILT = 0.11  # radians of the lattice against the plane, so that no line of sight meets its own repetition
+
+
+def scatterers(place: tuple[Tensor, Tensor, Tensor], plane: Plane, generator: torch.Generator) -> Tensor:
+    """Complex scatter at `place` (mm, each [frames, beams, samples]): [2, *place].
+
+    Real and imaginary part are standard normal at every point (power 2): interpolation is normalised.
+    The lattice lies along `plane` (of all frames; its first); `generator` shifts it, so that no two clips
+    have the same speckle.
+    """
+    shift = (torch.rand(3, generator=generator, device=generator.device) * SITES).tolist()
+    axes = (plane.beam[0], plane.lateral[0], plane.normal[0])
+    sites = []
+    for number, spacing in enumerate(SPACING_MM):
+        tilted = axes[number] + math.tan(TILT) * axes[number - 1]
+        x, y, z = (float(part) / spacing for part in tilted)
+        sites.append((place[0] * x).add_(place[1], alpha=y).add_(place[2], alpha=z).add_(shift[number]))
+    low = [site.floor() for site in sites[:2]]
+    part = [site.sub_(floor) for site, floor in zip(sites[:2], low, strict=True)]
+    near = [floor.int() & (SITES - 1) for floor in low]
+    far = [(index + 1) & (SITES - 1) for index in near]
+    across = (sites[2].round_().int() & (SITES - 1)) * SITES
+    lattice = _lattice(place[0].device)
+    total = 1 - 2 * part[0] * (1 - part[0])  # sum of the squared weights
+    scale = total.mul_(1 - 2 * part[1] * (1 - part[1])).rsqrt_()
+    values = torch.zeros((2, *place[0].shape), device=place[0].device)
+    for along, along_weight in ((near[0], scale - scale * part[0]), (far[0], scale * part[0])):
+        row = (across + along) * SITES
+        for aside, aside_weight in ((near[1], 1 - part[1]), (far[1], part[1])):
+            found = lattice.index_select(0, (row + aside).flatten())
+            found = torch.view_as_real(found).T.view(values.shape)
+            values.addcmul_(found, along_weight * aside_weight)
+    return values
+
+
+@functools.lru_cache(maxsize=4)
+def _lattice(device: torch.device) -> Tensor:
+    """Complex normal numbers, complex64 [SITES ** 3]."""
+    generator = torch.Generator("cpu").manual_seed(0xEC40)
+    return torch.view_as_complex(torch.randn((SITES**3, 2), generator=generator, device="cpu")).to(device)
