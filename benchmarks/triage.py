@@ -23,6 +23,7 @@ from apical.ingest.clip import open_clip
 from apical.ingest.triage import triage
 from phantom_truth import Row, interval, phantom
 
+TWO_D = ("sweep", "organ")  # of the phantom: 2-D too, if not one standard view
 MODES = ("2d", "colour", "tissue-doppler", "spectral", "m-mode", "dual", "3d", "report")
 NONE = "none found"
 
@@ -56,6 +57,9 @@ def main() -> None:
         settings = PhantomSettings(
             patients=options.patients,
             other_modes=options.other_modes,
+            sweeps=1,
+            organs=2,
+            extra_views=1,
             image_rows=image_rows,
             seed=options.seed,
             frames=6,
@@ -67,11 +71,12 @@ def main() -> None:
 
 def report(rows: list[Row], seen: list[tuple[str, str, float]], image_rows: int) -> None:
     patients = [row["patient"] for row in rows]
+    modes = ["2d" if row["mode"] in TWO_D else row["mode"] for row in rows]
     print(f"{len(rows)} clips of {len(set(patients))} patients, {image_rows} rows")
     for name, which in (("tags and pixels", 0), ("pixels alone", 1)):
-        right = np.array([row["mode"] == one[which] for row, one in zip(rows, seen, strict=True)], float)
+        right = np.array([mode == one[which] for mode, one in zip(modes, seen, strict=True)], float)
         print(f"{name}: agreement {interval(right, patients, np.mean)}")
-        table = Counter((row["mode"], one[which]) for row, one in zip(rows, seen, strict=True))
+        table = Counter((mode, one[which]) for mode, one in zip(modes, seen, strict=True))
         answers = (*MODES, NONE)
         print(f"  {'truth':15}" + "".join(f"{mode[:8]:>9}" for mode in answers))
         for truth in MODES:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ SMALL = {
     ),
     "sector": (["--patients", "1", "--image-rows", "240", "--workers", "1"], "words on cines, JPEG 100"),
     "triage": (["--patients", "1", "--image-rows", "160", "--other-modes", "2"], "ms a clip without tags"),
+    "phantom_difficulty": (
+        ["--patients", "12", "--image-rows", "96", "--size", "32", "--seeds", "1", "--rare-patients", "1"]
+        + [word for name in ("", "most-", "naive-", "shortcut-") for word in (f"--{name}steps", "3")],
+        "s in all",
+    ),
     "scan": (["--files", "12", "--workers", "1"], "the same catalogue: true"),
 }
 
@@ -39,3 +45,12 @@ def test_the_table_of_files_has_a_row_for_each(tmp_path, a_file):
     (tmp_path / "IM1.dcm").write_bytes(a_file.read_bytes())
     (tmp_path / "IM2.dcm").write_bytes(a_file.read_bytes()[:1000])
     assert last_line("real_files", str(tmp_path)).endswith("no pixel data |")
+
+
+@pytest.mark.skipif(find_spec("pymust") is not None, reason="the rival is there")
+def test_a_rival_that_is_not_installed_is_said():
+    command = [sys.executable, ROOT / "benchmarks" / "phantom.py"]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 2
+    assert finished.stderr.count("\n") == 1
+    assert "pip install pymust" in finished.stderr
