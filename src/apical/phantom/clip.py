@@ -79,7 +79,7 @@ class Sight:
     grid: PolarGrid
     planes: Plane  # one a frame
     error: PlaneError  # of each frame, against the ideal plane of the view (of a sweep: where it begins)
-    foreshortened_mm: Floats  # float64 [frames]
+    foreshortened_mm: float  # of the left ventricle in the first frame
     ribs: tuple[Tube, ...]
     conditions: Conditions
     rhythm: Rhythm
@@ -195,7 +195,7 @@ def look(
         grid=grid,
         planes=planes,
         error=plane_error(planes, ideal, target),
-        foreshortened_mm=foreshortening_mm(planes, at_rest),
+        foreshortened_mm=foreshortening_mm(planes.frame(0), at_rest),
         ribs=beside,
         conditions=conditions,
         rhythm=beating,

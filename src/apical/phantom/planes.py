@@ -244,21 +244,16 @@ def plane_error(plane: Plane, ideal: Plane, target: Floats) -> PlaneError:
     )
 
 
-def foreshortening_mm(plane: Plane, heart: Heart) -> Floats:
-    """By how much each plane cuts the left ventricle short of its apex at end-diastole, float64 [frames]."""
-    along, around = np.meshgrid(np.linspace(0.5, 1, 101), np.radians(np.arange(0, 360, 3)), indexing="ij")
+def foreshortening_mm(plane: Plane, heart: Heart) -> float:
+    """By how much one plane cuts the left ventricle short of its apex at end-diastole."""
+    along, around = np.meshgrid(np.linspace(0.5, 1, 101), np.radians(np.arange(0, 360, 6)), indexing="ij")
     centre, half = heart.lv.centre, heart.lv.half_axes
     height = heart.patient.lv_length * along
     radius = half[0] * np.sqrt(np.clip(1 - ((height - centre[2]) / half[2]) ** 2, 0, 1))
     surface = np.stack([radius * np.cos(around), radius * np.sin(around), height], axis=-1)
-    lost = []
-    for number in range(len(plane.probe)):
-        one = plane.frame(number)
-        beyond = (surface - one.probe) @ one.normal  # a level of z is cut where this has both signs
-        cut = (beyond.min(axis=1) <= 0) & (beyond.max(axis=1) >= 0)
-        highest = height[:, 0][cut].max(initial=height[0, 0])
-        lost.append(float(heart.patient.lv_length - highest))
-    return np.array(lost)
+    beyond = (surface - plane.probe) @ plane.normal  # a level of z is cut where this has both signs
+    cut = (beyond.min(axis=1) <= 0) & (beyond.max(axis=1) >= 0)
+    return float(heart.patient.lv_length - height[:, 0][cut].max(initial=height[0, 0]))
 
 
 def _axes(plane: Plane) -> Floats:

@@ -208,7 +208,7 @@ def _true_clip(exam: Exam, take: Take) -> TrueClip:
         contrast_agent=take.contrast_agent,
         plane_error_deg=round(float(error.degrees[0]), 2) if error else None,
         plane_error_mm=round(float(error.mm[0]), 2) if error else None,
-        foreshortened_mm=round(float(sight.foreshortened_mm[0]), 1) if sight and apical else None,
+        foreshortened_mm=round(sight.foreshortened_mm, 1) if sight and apical else None,
         phase_first_frame=None if phase is None else round(phase, 4),
         heart_rate=take.heart_rate,
         disease=patient.disease,
