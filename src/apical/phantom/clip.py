@@ -173,7 +173,8 @@ def look(
     )
     conditions = sample_conditions(rng, grid, patient.window, difficulty, agent)
 
-    way = sweep(plane, plane, frames)
+    still = np.ones((frames, 1))
+    way = Plane(still * plane.probe, still * plane.beam, still * plane.lateral)
     if towards is not None:
         end = misplace(*ideal_plane(at_rest, towards), towards, rng, difficulty, patient.window)
         way = sweep(plane, end, frames)

@@ -8,6 +8,7 @@ heart has a short diastole.
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from apical.phantom.anatomy import Floats
 
@@ -55,7 +56,7 @@ class Rhythm:
 
     def beats_at(self, seconds: Floats) -> tuple[Floats, Floats]:
         """The beat's number and the phase within it at `seconds` (float64, any shape)."""
-        beat = np.clip(np.searchsorted(self.onsets, seconds, side="right") - 1, 0, len(self.strengths) - 1)
+        beat = self._beat_at(seconds)
         since = np.asarray(seconds) - self.onsets[beat]
         length = np.diff(self.onsets)[beat]
         systole = _systole_seconds(length)
@@ -68,8 +69,12 @@ class Rhythm:
 
     def around(self, seconds: Floats) -> tuple[Floats, Floats]:
         """Seconds since the R wave before `seconds` (float64, any shape), and until the next."""
-        beat = self.beats_at(seconds)[0].astype(int)
+        beat = self._beat_at(seconds)
         return seconds - self.onsets[beat], self.onsets[beat + 1] - seconds
+
+    def _beat_at(self, seconds: Floats) -> NDArray[np.int64]:
+        found = np.searchsorted(self.onsets, seconds, side="right") - 1
+        return np.asarray(found.clip(0, len(self.strengths) - 1))
 
     def phases_at(self, seconds: Floats) -> Floats:
         """The phase at `seconds` (float64, any shape)."""

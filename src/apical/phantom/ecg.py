@@ -25,10 +25,10 @@ def ecg_voltage(rhythm: Rhythm, seconds: Floats) -> Floats:
     Where the atria do not contract together there is no P wave.
     """
     since, until = rhythm.around(seconds)
-    waves = (*((_P,) if rhythm.atria_contract else ()), *_QRS)
     voltage = np.zeros_like(since)
-    for at, width, height in waves:
-        voltage += height * (np.exp(-(((since - at) / width) ** 2)) + np.exp(-(((until + at) / width) ** 2)))
+    for at, width, height in (*((_P,) if rhythm.atria_contract else ()), *_QRS):
+        nearest = np.minimum(np.abs(since - at), np.abs(until + at))  # of the beat before and the next
+        voltage += height * np.exp(-((nearest / width) ** 2))
     at, width, height = _T
     voltage += height * np.exp(-(((rhythm.phases_at(seconds) - at) / width) ** 2))
     return voltage
