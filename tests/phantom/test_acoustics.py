@@ -10,9 +10,10 @@ from torch import Tensor
 
 from apical.phantom.acoustics import Conditions, Probe, compress, form_image, sample_conditions
 from apical.phantom.contrast import Agent
+from apical.phantom.device import floats
 from apical.phantom.heart import Tissue
 from apical.phantom.planes import Plane
-from apical.phantom.shapes import PolarGrid, sector_space
+from apical.phantom.shapes import PolarGrid, beam_directions, sector_space
 from apical.phantom.tissue import TissueMap
 
 BEAMS, SAMPLES = 112, 200
@@ -39,10 +40,15 @@ def planes(frames: int = FRAMES) -> Plane:
     return Plane(ones * [-40.0, 30.0, 20.0], ones * [0.6, -0.64, 0.48], ones * [0.8, 0.48, -0.36])
 
 
+def space(frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the samples are."""
+    return sector_space(planes(frames), GRID, floats(beam_directions(planes(frames), GRID)))
+
+
 def tissue_of(labels: Tensor, place: tuple[Tensor, Tensor, Tensor] | None = None) -> TissueMap:
     flat = torch.zeros(labels.shape)
     plane = planes(len(labels))
-    place = place or sector_space(plane, GRID)
+    place = place or space(len(labels))
     return TissueMap(labels, plane, place, ripple=flat, outside=flat, facing=torch.ones(labels.shape))
 
 
@@ -90,7 +96,7 @@ def test_speckle_stays_with_resting_tissue_but_not_with_blood() -> None:
 
 def moved(shift: np.ndarray) -> TissueMap:
     """Liver that has moved by `shift` (mm) in the second of two frames."""
-    x, y, z = sector_space(planes(2), GRID)
+    x, y, z = space(2)
     by = torch.tensor([[0.0, 0, 0], shift.tolist()])[:, :, None, None]
     return tissue_of(filled(Tissue.LIVER, 2), (x - by[:, 0], y - by[:, 1], z - by[:, 2]))
 
@@ -227,7 +233,7 @@ def test_contrast_agent_turns_blood_bright_and_muscle_dark_and_shades_the_depth(
 
 def test_agent_swirls_most_at_the_apex() -> None:
     """How much the brightness of opacified blood changes over centimetres and between frames."""
-    x, y, z = sector_space(planes(40), GRID)
+    x, y, z = space(40)
     uneven = replace(CLEAN, agent=Agent(blood_db=4.0, attenuation=0.4, swirl_db=6.0))
 
     def restless(height: float) -> float:

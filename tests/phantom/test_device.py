@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from test_acoustics import CLEAN, GRID, PROBE
-from test_tissue import average_patient, beating, still
+from test_tissue import average_patient, beating
 
 from apical.config import PhantomSettings
 from apical.errors import WrongCall
@@ -20,7 +20,7 @@ def seen(device: str) -> tuple[np.ndarray, np.ndarray]:
     heart = beating(average_patient(), [0.0, 0.2, 0.4])
     plane, _ = ideal_plane(heart, "A4C")
     with torch.device(device):
-        tissue = classify(heart, still(plane, 3), GRID)
+        tissue = classify(heart, plane.repeated(3), GRID)
         generator = random_numbers(np.random.default_rng(0))
         envelope = form_image(tissue, GRID, PROBE, CLEAN, heart.patient, np.arange(3) / 30, generator)
         assert tissue.labels.device.type == envelope.device.type == torch.device(device).type

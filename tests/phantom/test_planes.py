@@ -28,11 +28,6 @@ def heart(seed: int = 0) -> Heart:
     )
 
 
-def as_clip(plane: Plane, frames: int = 1) -> Plane:
-    ones = np.ones((frames, 1))
-    return Plane(ones * plane.probe, ones * plane.beam, ones * plane.lateral)
-
-
 def missed(view: str, seed: int, difficulty: float) -> tuple[Plane, Plane, Floats]:
     """A plane that missed the ideal one, that one, and its target."""
     ideal, target = ideal_plane(heart(), view)
@@ -147,7 +142,7 @@ def test_sweep_goes_from_plane_to_plane(start: str, end: str) -> None:
 
 def test_hand_trembles_a_little() -> None:
     ideal, aim = ideal_plane(heart(), "PLAX")
-    planes = held(as_clip(ideal, 40), np.zeros((40, 3)), np.random.default_rng(0))
+    planes = held(ideal.repeated(40), np.zeros((40, 3)), np.random.default_rng(0))
     error = plane_error(planes, ideal, aim)
     assert 0.1 < error.turned.mean() < 2
     assert np.abs(np.diff(error.turned)).max() < 0.5

@@ -10,7 +10,7 @@ from apical.phantom.anatomy import Patient, sample_patient
 from apical.phantom.axes import body
 from apical.phantom.cycle import END_SYSTOLE, cardiac_state
 from apical.phantom.heart import Heart, Tissue, heart_at
-from apical.phantom.planes import TYPICAL_DEPTH, VIEWS, Plane, ideal_plane
+from apical.phantom.planes import TYPICAL_DEPTH, VIEWS, ideal_plane
 from apical.phantom.shapes import Points, PolarGrid
 from apical.phantom.tissue import classify
 
@@ -26,11 +26,6 @@ def average_patient() -> Patient:
     raise AssertionError("no healthy patient in a hundred")
 
 
-def still(plane: Plane, frames: int) -> Plane:
-    ones = np.ones((frames, 1))
-    return Plane(ones * plane.probe, ones * plane.beam, ones * plane.lateral)
-
-
 def beating(patient: Patient, phases: list[float]) -> Heart:
     return heart_at(patient, cardiac_state(np.array(phases)))
 
@@ -38,7 +33,7 @@ def beating(patient: Patient, phases: list[float]) -> Heart:
 def labels(view: str, phases: list[float], patient: Patient | None = None) -> Tensor:
     patient = patient or average_patient()
     plane, _ = ideal_plane(beating(patient, [0.0]), view)
-    return classify(beating(patient, phases), still(plane, len(phases)), GRID).labels
+    return classify(beating(patient, phases), plane.repeated(len(phases)), GRID).labels
 
 
 def ventricle_mm2(labels_of_frame: Tensor) -> float:
@@ -95,7 +90,7 @@ def test_effusion_gathers_behind_the_heart() -> None:
     values = {name: getattr(patient, name) for name in patient.__slots__} | {"effusion": 16.0}
     wet = type(patient)(**values)
     plane, _ = ideal_plane(beating(wet, [0.0]), "PSAX-PM")
-    tissue = classify(beating(wet, [0.0]), still(plane, 1), GRID)
+    tissue = classify(beating(wet, [0.0]), plane.repeated(1), GRID)
     fluid = tissue.labels == Tissue.EFFUSION
     posterior = sum(part * float(along) for part, along in zip(tissue.place, body(0, 1, 0), strict=True))
     middle = float(posterior[tissue.labels == Tissue.MYOCARDIUM].mean())
@@ -149,7 +144,7 @@ def test_skipping_what_cannot_touch_the_plane_changes_nothing(
     patient = sample_patient(np.random.default_rng(4), 1.0, len(Tissue))
     heart = beating(patient, [0.0, 0.33])
     plane, _ = ideal_plane(heart, view)
-    planes = still(plane, 2)
+    planes = plane.repeated(2)
     thrifty = classify(heart, planes, GRID).labels
     everywhere = (slice(None),) * 3
     monkeypatch.setattr(Points, "windows", lambda self, starts, ends, radii: [everywhere] * len(radii))

@@ -160,7 +160,7 @@ def look(
     # What lies above an enlarged part shades it too, and so is insonated, but not shown.
     shown_mm, above_mm = screen.depth_mm - screen.near_mm, screen.near_mm - screen.face_mm - machine.near_mm
     samples = round(rows * SAMPLES_PER_ROW * detail)
-    above = max(0, round(above_mm / shown_mm * samples)) if view in ENLARGED_MM else 0
+    above = max(0, round(above_mm / shown_mm * samples))
     grid = PolarGrid(
         ranges=np.arange(-above, samples, dtype=np.float64) * (shown_mm / (samples - 1)) + screen.near_mm,
         angles=np.linspace(-screen.half_angle, screen.half_angle, round(rows * BEAMS_PER_ROW * detail)),
@@ -173,8 +173,7 @@ def look(
     )
     conditions = sample_conditions(rng, grid, patient.window, difficulty, agent)
 
-    still = np.ones((frames, 1))
-    way = Plane(still * plane.probe, still * plane.beam, still * plane.lateral)
+    way = plane.repeated(frames)
     if towards is not None:
         end = misplace(*ideal_plane(at_rest, towards), towards, rng, difficulty, patient.window)
         way = sweep(plane, end, frames)

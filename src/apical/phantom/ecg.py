@@ -45,8 +45,8 @@ def draw_ecg(
 ) -> None:
     """Draw the electrocardiogram of one frame, `seconds` into the clip, below the sector (in place).
 
-    The trace takes `sweep_seconds` from side
-    to side; `across` is its first column and the one past its last, the whole screen if not given.
+    The trace takes `sweep_seconds` from side to side; `across` is its first column and the one past its last,
+    the whole screen if not given.
     """
     rows, style = len(canvas), machine.maker.trace
     first, past = across or (0, canvas.shape[1])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from apical.phantom.anatomy import Floats
 from apical.phantom.axes import AXIS
 from apical.phantom.clip import Sight
-from apical.phantom.device import array
+from apical.phantom.device import array, floats
 from apical.phantom.heart import Heart, Tissue, Tube
 from apical.phantom.motion import Motion, motion_of
 from apical.phantom.shapes import PolarGrid, beam_directions, sector_space
@@ -87,7 +87,9 @@ def _towards(velocity: Field, beams: Field) -> Field:
 
 def _points(sight: Sight, grid: PolarGrid, motion: Motion | None = None) -> Field:
     """Where the samples are at end-diastole, float32 [frames, beams, samples, 3], mm."""
-    moved = (motion or sight.heart.motion).undo(*sector_space(sight.planes, grid))
+    moved = (motion or sight.heart.motion).undo(
+        *sector_space(sight.planes, grid, floats(_beams(sight, grid)))
+    )
     return np.stack([array(part) for part in moved], axis=-1)
 
 

@@ -9,7 +9,6 @@ from apical.phantom.clip import Sight, insonate
 from apical.phantom.device import random_numbers
 from apical.phantom.heart import heart_at
 from apical.phantom.machine import gray_map
-from apical.phantom.planes import Plane
 from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import M_MODE, TWO_D, ModeClip, Shot, house
@@ -79,8 +78,8 @@ def beam_over_time(shot: Shot, sight: Sight, strip: Strip, angle: float) -> Pixe
     )
     breath = 1.5 * np.sin(2 * np.pi * strip.times / 4 + float(shot.rng.uniform(0, 2 * np.pi)))  # mm
     plane = sight.planes.frame(0)
-    still = np.ones((len(breath), 1))
-    planes = Plane(plane.probe + breath[:, None] * plane.beam, still * plane.beam, still * plane.lateral)
+    still = plane.repeated(len(breath))
+    planes = replace(still, probe=still.probe + breath[:, None] * plane.beam)
     heart = heart_at(shot.patient, strip.rhythm.state_at(strip.times))
     generator = random_numbers(shot.rng)
     polar, _ = insonate(heart, shot.machine, planes, grid, conditions, strip.times, generator, sight.ribs)

@@ -83,6 +83,11 @@ class Plane:
         """Unit vector across the imaging plane, float64 like the others."""
         return np.cross(self.beam, self.lateral)
 
+    def repeated(self, frames: int) -> "Plane":
+        """One plane as that of each of some frames."""
+        still = np.ones((frames, 1))
+        return Plane(still * self.probe, still * self.beam, still * self.lateral)
+
     def frame(self, number: int) -> "Plane":
         """The plane of one frame."""
         return Plane(self.probe[number], self.beam[number], self.lateral[number])

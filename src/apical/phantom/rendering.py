@@ -12,7 +12,6 @@ from apical.phantom.clip import Sight
 from apical.phantom.device import array
 from apical.phantom.ecg import draw_ecg, ecg_region
 from apical.phantom.heart import Heart, Tissue, heart_at
-from apical.phantom.planes import Plane
 from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import VOLUME, ModeClip, Shot, VolumeTint, house, surround
@@ -99,9 +98,8 @@ def volume_clip(shot: Shot) -> ModeClip:
 
 def _volume(sight: Sight, heart: Heart, offsets: Floats, grain: Stack) -> tuple[Stack, Stack]:
     """Opacity and brightness of slices beside the view's plane, float32 [slices, beams, samples]."""
-    plane, still = sight.planes.frame(0), np.ones((len(offsets), 1))
-    probes = plane.probe + offsets[:, None] * plane.normal
-    tissue = classify(heart, Plane(probes, still * plane.beam, still * plane.lateral), sight.grid)
+    still = sight.planes.frame(0).repeated(len(offsets))
+    tissue = classify(heart, replace(still, probe=still.probe + offsets[:, None] * still.normal), sight.grid)
     labels, outside = array(tissue.labels), array(tissue.outside)
     opaque = np.array([_OPACITY.get(kind, 1.0) for kind in Tissue], np.float32)[labels]
     bright = np.array([_BRIGHT.get(kind, 0.9) for kind in Tissue], np.float32)[labels]

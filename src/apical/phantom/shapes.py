@@ -127,9 +127,8 @@ def beam_directions(plane: Plane, grid: PolarGrid) -> Floats:
     return directions
 
 
-def sector_space(plane: Plane, grid: PolarGrid) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the samples of `grid` lie in `plane` (of all frames), heart coordinates."""
-    directions = floats(beam_directions(plane, grid))
+def sector_space(plane: Plane, grid: PolarGrid, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the samples of `grid` lie in `plane` (of all frames), whose beams have `directions`."""
     ranges = floats(grid.ranges)
     x, y, z = (column(plane.probe[:, axis]) + directions[..., axis, None] * ranges for axis in range(3))
     return x, y, z
@@ -143,7 +142,7 @@ def sector_points(
     First the patient's `warp` is taken out, then the beat: so the heart beats as a straight one would.
     """
     directions = floats(beam_directions(plane, grid))
-    x, y, z = sector_space(plane, grid)
+    x, y, z = sector_space(plane, grid, directions)
     waves = tuple(wave_at(wave, (x, y, z)) for wave in warp)
     straight = []
     for axis, position in enumerate((x, y, z)):
