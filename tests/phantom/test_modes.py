@@ -237,6 +237,25 @@ def test_spectrum_beats_with_the_heart(number: int, seed: int) -> None:
     assert beats == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.parametrize("number", [0, 8, 12])
+def test_tags_tell_where_the_speed_is_0_and_how_time_runs(number: int, tmp_path: Path) -> None:
+    clip = drawn("spectral", number, frames=1, rows=200)
+    write_mode(tmp_path / "clip.dcm", clip, HEADER, replace(machine(number), region_tags="right"))
+    items = {
+        item.RegionSpatialFormat: item
+        for item in pydicom.dcmread(tmp_path / "clip.dcm").SequenceOfUltrasoundRegions
+    }
+    spectrum = items[3]
+    (strip,) = with_format(clip, 3)
+    baseline = area(clip.frames[0], strip)[spectrum.ReferencePixelY0]
+    assert (baseline == 150).all(axis=-1).mean() > 0.9  # drawn there, from side to side
+    assert spectrum.ReferencePixelPhysicalValueY == 0
+    fastest = -spectrum.ReferencePixelY0 * spectrum.PhysicalDeltaY  # cm/s, at the upper edge
+    assert 5 < fastest < 800
+    if machine(number).ecg:
+        assert items[4].PhysicalDeltaX == pytest.approx(spectrum.PhysicalDeltaX)
+
+
 def test_m_mode_beats_with_the_heart_and_does_not_stand_still() -> None:
     one = shot(8, view="PLAX", frames=1, rows=200)
     strip, sight = strip_of(one), one.look(frames=1)

@@ -204,6 +204,8 @@ def _region(region: Region, kilohertz: int) -> Dataset:
     item.RegionLocationMaxX1, item.RegionLocationMaxY1 = region.x1, region.y1
     item.PhysicalUnitsXDirection, item.PhysicalUnitsYDirection = region.units
     item.PhysicalDeltaX, item.PhysicalDeltaY = region.deltas
+    if region.zero_row is not None:
+        item.ReferencePixelY0, item.ReferencePixelPhysicalValueY = region.zero_row, 0.0
     if region.spatial_format in _OF_AN_IMAGE:
         item.TransducerFrequency = kilohertz
     return item

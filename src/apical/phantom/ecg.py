@@ -83,9 +83,11 @@ def sweep(columns: int, seconds: float, sweep_seconds: float) -> tuple[Floats, N
     return age, (x - now > 0) & (x - now < columns * 0.03)
 
 
-def ecg_region(rows: int, x0: int, x1: int) -> Region:
+def ecg_region(rows: int, x0: int, x1: int, sweep_seconds: float = SWEEP_SECONDS) -> Region:
     """The electrocardiogram between two columns as a region."""
-    return Region(4, 10, x0, math.floor(ECG_TOP * rows), x1, rows - 1, units=(4, 0))
+    seconds_a_column = sweep_seconds / (x1 - x0 + 1)
+    top = math.floor(ECG_TOP * rows)
+    return Region(4, 10, x0, top, x1, rows - 1, units=(4, 0), deltas=(seconds_a_column, 1.0))
 
 
 def ecg_strip(screen: Screen) -> tuple[int, int]:

@@ -76,7 +76,8 @@ class Region:
     x1: int
     y1: int
     units: tuple[int, int] = (0, 0)  # across and down: 0 none, 3 cm, 4 s, 7 cm/s
-    deltas: tuple[float, float] = (1.0, 1.0)  # units a pixel
+    deltas: tuple[float, float] = (1.0, 1.0)  # units a pixel, to the right and down
+    zero_row: int | None = None  # counted from y0, where a speed is 0
 
 
 def sector_region(screen: Screen) -> Region:

@@ -94,7 +94,8 @@ def spectral_clip(shot: Shot) -> ModeClip:
         strip.x1,
         strip.y1,
         units=(4, 7),
-        deltas=(seconds_a_column, 100 * per_row),
+        deltas=(seconds_a_column, -100 * per_row),  # towards the probe is up
+        zero_row=round(baseline),
     )
     return ModeClip(
         frames_of(shot, strip, canvas, image, lines),

@@ -208,7 +208,7 @@ def draw_cursor(canvas: Pixels, screen: Screen, angle: float, gate_mm: float | N
 def strip_regions(shot: Shot, strip: Strip, sight: Sight, own: Region) -> tuple[Region, ...]:
     """The regions of a screen with a strip: the small sector, the strip (`own`) and the ECG, if shown."""
     above = (sector_region(sight.screen),) if house(shot.machine).sector_above else ()
-    ecg = (ecg_region(shot.rows, strip.x0, strip.x1),) if shot.machine.ecg else ()
+    ecg = (ecg_region(shot.rows, strip.x0, strip.x1, strip.sweep_seconds),) if shot.machine.ecg else ()
     return (*above, own, *ecg)
 
 
