@@ -181,14 +181,17 @@ def shortcut_answers(lab: Lab, features: NDArray[np.float64], learner: Learner) 
 
 
 def network_answers(
-    classifier: Classifier, clips: Clips, input_size: int
+    classifier: Classifier, clips: Clips, input_size: int, among: Sequence[int] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What a network says of each clip (n,) and of each frame (N,), frames in the order of clips."""
+    """What a network says of each clip (n,) and of each frame (N,), frames in the order of clips.
+
+    Where only some views come into question, answers count `among` those.
+    """
     cpu = torch.device("cpu")
-    by_clip = classify_clips(classifier, clips, input_size, cpu).log_probabilities.argmax(axis=1)
-    rows = frame_rows(clips)
-    _, logits = classify_frames(classifier, clips.frames[rows], input_size, cpu)
-    return by_clip, logits.argmax(dim=1).numpy()
+    views = np.arange(len(classifier.taught)) if among is None else np.array(among)
+    by_clip = classify_clips(classifier, clips, input_size, cpu).log_probabilities[:, views].argmax(axis=1)
+    _, logits = classify_frames(classifier, clips.frames[frame_rows(clips)], input_size, cpu)
+    return by_clip, logits[:, views].argmax(dim=1).numpy()
 
 
 def frame_rows(clips: Clips) -> NDArray[np.int64]:

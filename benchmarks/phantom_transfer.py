@@ -2,9 +2,10 @@
 
 Encoders pre-trained on phantom clips (contrastively as `apical pretrain` does, or, as a control, by their
 view labels) are probed and fine-tuned with the labels of few CAMUS patients, beside the same network from
-scratch and logistic regression on 32 × 32 pixels. Patients are split by a hash of their names: 120 judge and
-do nothing else, 24 choose learning rates and penalties, the others give labels. Label draws are the seeds;
-every network has the same steps.
+scratch and logistic regression on 32 × 32 pixels. The control is also asked as it is, without one label of
+CAMUS: a judge of the phantom alone. Patients are split by a hash of their names: 120 judge and do nothing
+else, 24 choose learning rates and penalties, the others give labels. Label draws are the seeds; every network
+has the same steps.
 
 Intervals (95 %) of accuracies are over the judging patients, of differences over patients, label draws and,
 where there are several, pre-trainings. What was computed stays in --work, so that another call is quick; what
@@ -43,12 +44,22 @@ from apical.learn.pretrain import load_encoder, pretrain
 from apical.learn.probe import fit_probe
 from apical.views import standard_vocabulary
 from phantom_judges import linear, network_answers, small_pixels
-from phantom_lab import clip_means, fit_network, make_lab, network_settings, phantom_version, table, write_lab
+from phantom_lab import (
+    VIEWS,
+    clip_means,
+    fit_network,
+    make_lab,
+    network_settings,
+    phantom_version,
+    table,
+    write_lab,
+)
 
 TEST, VALIDATION = 120, 24  # patients of CAMUS
 REAL = ("A2C", "A4C")
 RATES = (1e-3, 4e-3)  # of the head; a pre-trained encoder's is a third
 PENALTIES = (1e-3, 1e-2, 1e-1)  # of the probe
+NO_LABEL = "supervised, no label of CAMUS"
 LARGER = 1.25  # side of stored frames by that of crops
 CPU = torch.device("cpu")
 SHARED = Path(__file__).parents[2] / "shared" / "data"  # beside the checkout, where it is there
@@ -94,9 +105,9 @@ def contrastive(store: Path, catalogue: Path, settings: PretrainSettings, work: 
     return load_encoder(work)[0]
 
 
-def supervised(clips: Clips, settings: PretrainSettings, work: Path) -> Encoder:
+def supervised(clips: Clips, settings: PretrainSettings, work: Path) -> Classifier:
     """Pre-trained by cross-entropy on all view labels, on as many crops, from --work if there."""
-    encoder, file = Encoder(settings.encoder), work / "encoder.safetensors"
+    classifier, file = Classifier(Encoder(settings.encoder), len(VIEWS)), work / "classifier.safetensors"
     if not file.exists():
         steps = settings.epochs * 2 * len(clips) // 64
         taught = network_settings(
@@ -106,11 +117,10 @@ def supervised(clips: Clips, settings: PretrainSettings, work: Path) -> Encoder:
             input_size=settings.input_size,
             augment=AugmentSettings(),
         )
-        encoder = fit_network(clips, taught).encoder
         work.mkdir(parents=True, exist_ok=True)
-        save_weights(file, encoder)
-    load_weights(file, encoder)
-    return encoder
+        save_weights(file, fit_network(clips, taught))
+    load_weights(file, classifier)
+    return classifier
 
 
 class Judge:
@@ -120,7 +130,7 @@ class Judge:
         self.clips, self.work, self.options = clips, work, options
         self.encoder = PretrainSettings(**PRETRAIN).encoder.model_copy(update={"width": options.width})
 
-    def scores(self, arm: str, start: Encoder | None, patients: int) -> NDArray[np.float64]:
+    def scores(self, arm: str, start: Encoder | Classifier | None, patients: int) -> NDArray[np.float64]:
         """(draws, test patients, 2): share of the frames and of the views named rightly.
 
         Of the candidates for the learning rate or penalty, the one best on validation patients on average
@@ -138,10 +148,16 @@ class Judge:
         best = right[:, :, :VALIDATION].mean(axis=(1, 2, 3)).argmax()
         return np.asarray(right[best, :, VALIDATION:])
 
-    def method(self, arm: str, start: Encoder | None) -> tuple[Callable[..., Any], tuple[float, ...]]:
+    def method(
+        self, arm: str, start: Encoder | Classifier | None
+    ) -> tuple[Callable[..., Any], tuple[float, ...]]:
         """What gives answers from few labels, and the candidates for its setting."""
         if arm == "pixels":
             return self.by_pixels, (0.0,)
+        if isinstance(start, Classifier):
+            among = [VIEWS.index(view) for view in REAL]
+            said = network_answers(start, self.clips, self.options.input_size, among)
+            return lambda patients, draw, candidate: said, (0.0,)
         probing = arm.endswith("probe")
 
         def fit(patients: int, draw: int, candidate: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -295,26 +311,27 @@ def main() -> None:
     )
     network = PretrainSettings(**PRETRAIN).encoder.model_copy(update={"width": options.width})
     shape = {"input_size": options.input_size, "epochs": options.epochs, "encoder": network}
-    starts: dict[str, list[tuple[str, Encoder]]] = {}
+    starts: dict[str, list[tuple[str, Encoder | Classifier]]] = {}
     for seed in options.pretraining_seeds:
         settings = PretrainSettings(**(PRETRAIN | shape | {"seed": seed}))
         key = key_of(phantom.fingerprint(), store.parent.name, settings)
-        pairs = [
+        pairs: list[tuple[str, Encoder | Classifier]] = [
             ("contrastive", contrastive(store, catalogue, settings, options.work / f"contrastive-{key}"))
         ]
         if not options.without_supervised:
-            pairs.append(("supervised", supervised(phantom, settings, options.work / f"supervised-{key}")))
-        for kind, encoder in pairs:
-            starts.setdefault(kind, []).append((key, encoder))
+            control = supervised(phantom, settings, options.work / f"supervised-{key}")
+            pairs += [("supervised", control.encoder), (NO_LABEL, control)]
+        for kind, start in pairs:
+            starts.setdefault(kind, []).append((key, start))
         print(f"pre-trained, seed {seed}; {time.monotonic() - began:.0f} s so far", flush=True)
     judge = Judge(clips, options.work / f"fits-{key_of(size, options.width, options.steps)}", options)
     scores: dict[str, dict[int, NDArray[np.float64]]] = {}
     for budget in options.labelled:
         for arm in ("pixels", "scratch", "random probe"):
             scores.setdefault(arm, {})[budget] = judge.scores(arm, None, budget)[None]
-        for kind, encoders in starts.items():
-            for way in ("probe", "fine-tune"):
-                found = [judge.scores(f"{kind} {key} {way}", encoder, budget) for key, encoder in encoders]
+        for kind, pretrained in starts.items():
+            for way in ("as it is",) if kind == NO_LABEL else ("probe", "fine-tune"):
+                found = [judge.scores(f"{kind} {key} {way}", start, budget) for key, start in pretrained]
                 scores.setdefault(f"{kind}, {way}", {})[budget] = np.stack(found)
         print(f"{budget} labelled patients done; {time.monotonic() - began:.0f} s so far", flush=True)
     record: dict[str, Any] = {"phantom": phantom_version(), "labelled": options.labelled}
