@@ -164,7 +164,10 @@ def pixel_answers(lab: Lab, components: int | None = None) -> NDArray[np.int64]:
 
 
 def shortcut_features(lab: Lab) -> dict[str, NDArray[np.float64]]:
-    """Features (n, d) that hold no anatomy, by name."""
+    """Features (n, d) that hold no anatomy, by name.
+
+    The order of acquisition is no input of anything here, and tells views apart in real exams, too.
+    """
     flat = {name: getattr(lab, name).reshape(len(lab.clips), -1) / 255.0 for name in ("surround", "outline")}
     return {
         "screen without the sector": flat["surround"],
@@ -172,6 +175,7 @@ def shortcut_features(lab: Lab) -> dict[str, NDArray[np.float64]]:
         "grey histogram of the sector": clip_means(lab.histogram, lab.clips),
         "header without the scale": lab.header,
         "header with the scale": np.hstack([lab.header, lab.pixel_mm[:, None]]),
+        "number of the clip in its exam": lab.number[:, None].astype(np.float64),
     }
 
 

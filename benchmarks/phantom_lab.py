@@ -55,6 +55,7 @@ class Lab:
     Attributes:
         clips: `clips.frames` (N, s, s) uint8 are crops of the sector; `clips.label` indexes VIEWS.
         machine: (n,) int64, number of the machine.
+        number: (n,) int64, of the clip in its exam, from 1.
         surround: (n, CANVAS, CANVAS) uint8, the first frame's whole screen, black where the sector is.
         outline: (n, CANVAS, CANVAS) uint8, where on the screen the sector is.
         histogram: (N, BINS) float64, shares of grey levels in the sector.
@@ -66,6 +67,7 @@ class Lab:
 
     clips: Clips
     machine: NDArray[np.int64]
+    number: NDArray[np.int64]
     surround: NDArray[np.uint8]
     outline: NDArray[np.uint8]
     histogram: NDArray[np.float64]
@@ -111,7 +113,7 @@ def make_lab(settings: PhantomSettings, size: int = 64, *, tested: bool = True) 
         label=np.array([one["label"] for one in looks]),
         made=FrameSettings(size=size, frames_per_clip=settings.frames),
     )
-    names = ("machine", "surround", "outline", "box", "header", "pixel_mm", "error_deg")
+    names = ("machine", "number", "surround", "outline", "box", "header", "pixel_mm", "error_deg")
     by_clip = {name: np.stack([one[name] for one in looks]) for name in names}
     return Lab(clips, histogram=np.concatenate([one["histogram"] for one in looks]), **by_clip)
 
@@ -154,6 +156,7 @@ def _look(exam: Exam, take: Take, size: int) -> dict[str, Any]:
         "crops": squares(gray, sector, size, 1.0)[1],
         "label": VIEWS.index(take.view),
         "machine": machine.number,
+        "number": take.number,
         "surround": squares([around], whole, CANVAS, 1.0)[1][0],
         "outline": squares([inside * 255], whole, CANVAS, 1.0)[1][0],
         "histogram": np.array(counts) / inside.sum(),
