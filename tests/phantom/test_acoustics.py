@@ -8,7 +8,7 @@ import torch
 from test_tissue import average_patient
 from torch import Tensor
 
-from apical.phantom.acoustics import Conditions, Probe, compress, form_image, sample_conditions
+from apical.phantom.acoustics import Conditions, Probe, compress, form_image, sample_conditions, set_up
 from apical.phantom.contrast import Agent
 from apical.phantom.device import floats
 from apical.phantom.heart import Tissue
@@ -47,9 +47,8 @@ def space(frames: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def tissue_of(labels: Tensor, place: tuple[Tensor, Tensor, Tensor] | None = None) -> TissueMap:
     flat = torch.zeros(labels.shape)
-    plane = planes(len(labels))
     place = place or space(len(labels))
-    return TissueMap(labels, plane, place, ripple=flat, outside=flat, facing=torch.ones(labels.shape))
+    return TissueMap(labels, place, ripple=flat, outside=flat, facing=torch.ones(labels.shape))
 
 
 def filled(kind: Tissue, frames: int = FRAMES) -> Tensor:
@@ -57,8 +56,9 @@ def filled(kind: Tissue, frames: int = FRAMES) -> Tensor:
 
 
 def image(tissue: TissueMap, conditions: Conditions = CLEAN, seed: int = 0) -> Tensor:
-    seconds = np.arange(len(tissue.labels)) / 30
-    return form_image(tissue, GRID, PROBE, conditions, PATIENT, seconds, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    setup = set_up(planes(1).frame(0), GRID, PROBE, conditions, PATIENT, generator)
+    return form_image(tissue, setup, np.arange(len(tissue.labels)) / 30, generator)
 
 
 @pytest.mark.parametrize("kind", [Tissue.BLOOD, Tissue.RV_WALL, Tissue.LIVER])

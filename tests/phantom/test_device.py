@@ -8,7 +8,7 @@ from test_tissue import average_patient, beating
 
 from apical.config import PhantomSettings
 from apical.errors import WrongCall
-from apical.phantom.acoustics import form_image
+from apical.phantom.acoustics import form_image, set_up
 from apical.phantom.device import array, floats, random_numbers
 from apical.phantom.planes import ideal_plane
 from apical.phantom.study import write_phantom
@@ -22,7 +22,8 @@ def seen(device: str) -> tuple[np.ndarray, np.ndarray]:
     with torch.device(device):
         tissue = classify(heart, plane.repeated(3), GRID)
         generator = random_numbers(np.random.default_rng(0))
-        envelope = form_image(tissue, GRID, PROBE, CLEAN, heart.patient, np.arange(3) / 30, generator)
+        setup = set_up(plane, GRID, PROBE, CLEAN, heart.patient, generator)
+        envelope = form_image(tissue, setup, np.arange(3) / 30, generator)
         assert tissue.labels.device.type == envelope.device.type == torch.device(device).type
         return array(tissue.labels), array(envelope)
 

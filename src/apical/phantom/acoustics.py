@@ -13,11 +13,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from apical.phantom.anatomy import Floats, Patient
-from apical.phantom.contrast import CLUTTER_LEFT, SPECULAR_LEFT, Agent, level_change_db, swirl_db
+from apical.phantom.contrast import (
+    CLUTTER_LEFT,
+    SPECULAR_LEFT,
+    Agent,
+    level_change_db,
+    sample_swirl,
+    swirl_db,
+)
 from apical.phantom.device import floats
 from apical.phantom.heart import Tissue
+from apical.phantom.planes import Plane
 from apical.phantom.shapes import PolarGrid
-from apical.phantom.speckle import scatterers
+from apical.phantom.speckle import Lattice, lattice_along, scatterers
 from apical.phantom.tissue import TissueMap
 
 
@@ -131,39 +139,75 @@ def sample_conditions(
     )
 
 
-def form_image(
-    tissue: TissueMap,
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What stays as it is in all frames of a clip."""
+
+    grid: PolarGrid
+    probe: Probe
+    conditions: Conditions
+    patient: Patient
+    depths: Tensor  # float32 [samples], mm
+    tgc: Tensor  # gain of each sample, float32 [samples]
+    lattice: Lattice  # of the scatterers
+    patches: Tensor  # see `_patches`
+    muscle_layers: Tensor  # see `_muscle_layers`
+    clutter: Tensor  # standard normal, float32 [2, 1, some beams, samples]
+    swirl: Tensor  # see `sample_swirl`
+    axial: Tensor  # point spread along the beam, see `_axial`
+    lateral: Tensor  # and across it, see `_lateral`
+
+
+def set_up(
+    plane: Plane,
     grid: PolarGrid,
     probe: Probe,
     conditions: Conditions,
     patient: Patient,
-    seconds: Floats,
     generator: torch.Generator,
-) -> Tensor:
-    """Give the envelope of the echoes, linear amplitude, of frames at `seconds` (float64 [frames])."""
+) -> Setup:
+    """Draw and compute what stays as it is in a clip that begins in `plane`."""
     depths = floats(grid.depths)
-    tgc = torch.exp(floats(conditions.tgc_db) / NEPER_DB)
-    received = _transmission(tissue, grid, probe, conditions) * tgc
-    strength = _scatter(tissue, depths, conditions.agent, patient, seconds, generator) * received
+    return Setup(
+        grid=grid,
+        probe=probe,
+        conditions=conditions,
+        patient=patient,
+        depths=depths,
+        tgc=torch.exp(floats(conditions.tgc_db) / NEPER_DB),
+        lattice=lattice_along(plane, generator),
+        patches=_patches(grid, generator),
+        muscle_layers=_muscle_layers(depths, generator),
+        clutter=_smooth_across(1, grid, generator),
+        swirl=sample_swirl(generator),
+        axial=_axial(grid, probe),
+        lateral=_lateral(grid, probe, conditions),
+    )
 
-    frames, beams, samples = tissue.labels.shape
-    fresh = torch.randn((2, frames, beams, samples), generator=generator)
+
+def form_image(tissue: TissueMap, setup: Setup, seconds: Floats, generator: torch.Generator) -> Tensor:
+    """Give the envelope of the echoes, linear amplitude, of frames at `seconds` (float64 [frames])."""
+    grid, probe, conditions, depths = setup.grid, setup.probe, setup.conditions, setup.depths
+    received = _transmission(tissue, setup) * setup.tgc
+    strength = _scatter(tissue, setup, seconds) * received
+
+    fresh = torch.randn((2, *tissue.labels.shape), generator=generator)
     share = _of_tissue(tissue, [FRESH.get(kind, FRESH_IN_TISSUE) for kind in Tissue])
     coherence = _of_tissue(tissue, [ECHOES[kind].coherence for kind in Tissue])
     diffuse = strength * torch.sqrt(1 - coherence)
-    echoes = scatterers(tissue.place, tissue.plane, generator) * (diffuse * torch.sqrt(1 - share))
+    echoes = scatterers(tissue.place, setup.lattice) * (diffuse * torch.sqrt(1 - share))
     echoes += fresh * (diffuse * torch.sqrt(share))
     echoes[0] += strength * torch.sqrt(2 * coherence)  # smooth membranes answer in phase
     specular = probe.specular * SPECULAR_GAIN * (SPECULAR_LEFT if conditions.agent else 1.0)
     echoes[0] += specular * _boundary_echo(tissue, grid) * received
 
-    field = _spread(echoes, grid, probe, conditions)
-    later = round(patient.chest_wall / grid.sample_mm)
-    if 0 < later < samples:
+    field = _spread(echoes, setup)
+    later = round(setup.patient.chest_wall / grid.sample_mm)
+    if 0 < later < len(depths):
         field[..., later:] += conditions.multiples * field[..., :-later].clone()
-    field += _clutter(conditions, depths, field.shape, generator) * tgc
+    field += _clutter(setup, len(seconds), generator)
     raised = torch.exp(depths * (TGC_COMPENSATES * probe.frequency_mhz / 10 / NEPER_DB))  # as all echoes are
-    field += conditions.noise * raised * tgc * torch.randn(field.shape, generator=generator)
+    field += torch.randn(field.shape, generator=generator) * (conditions.noise * raised * setup.tgc)
     return torch.sqrt(field[0] ** 2 + field[1] ** 2)
 
 
@@ -178,30 +222,24 @@ def _of_tissue(tissue: TissueMap, values: list[float]) -> Tensor:
     return torch.tensor(values).index_select(0, tissue.index).view(tissue.labels.shape)
 
 
-def _transmission(tissue: TissueMap, grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
+def _transmission(tissue: TissueMap, setup: Setup) -> Tensor:
     """How much of the pulse reaches each point and returns, after the gain that average tissue needs."""
+    conditions = setup.conditions
     attenuation = {kind: ECHOES[kind].attenuation for kind in Tissue}
     if conditions.agent:
         attenuation[Tissue.BLOOD] = conditions.agent.attenuation
     excess = _of_tissue(tissue, [attenuation[kind] - TGC_COMPENSATES for kind in Tissue])
-    loss_db = torch.cumsum(excess, dim=-1) * (probe.frequency_mhz * grid.sample_mm / 10)
+    loss_db = torch.cumsum(excess, dim=-1) * (setup.probe.frequency_mhz * setup.grid.sample_mm / 10)
     loss_db += floats(conditions.beam_loss_db)[:, None]
     reached = torch.exp(-loss_db / NEPER_DB)
     if conditions.harmonic:  # too near the probe there is no harmonic yet
-        depths = floats(grid.depths)
-        reached = reached * (1 - 0.8 * torch.exp(-depths / BUILDS_UP_MM))
+        reached = reached * (1 - 0.8 * torch.exp(-setup.depths / BUILDS_UP_MM))
     return reached
 
 
-def _scatter(
-    tissue: TissueMap,
-    depths: Tensor,
-    agent: Agent | None,
-    patient: Patient,
-    seconds: Floats,
-    generator: torch.Generator,
-) -> Tensor:
+def _scatter(tissue: TissueMap, setup: Setup, seconds: Floats) -> Tensor:
     """Amplitude of the diffuse echo of each point."""
+    agent, patient = setup.conditions.agent, setup.patient
     echoes = [ECHOES[kind] for kind in Tissue]
     level_db = [echo.scatter_db + own for echo, own in zip(echoes, patient.tissue_db, strict=True)]
     if agent:
@@ -209,42 +247,43 @@ def _scatter(
         level_db = [level + more for level, more in zip(level_db, change, strict=True)]
     nepers = _of_tissue(tissue, level_db) / NEPER_DB
     nepers -= _of_tissue(tissue, [1 / echo.fades_over_mm for echo in echoes]) * tissue.outside
-    nepers += _of_tissue(tissue, [echo.patchiness for echo in echoes]) * _patches(tissue, generator)
+    patches = (setup.patches + 0.5 * tissue.ripple).clamp(-2, 2)
+    nepers += _of_tissue(tissue, [echo.patchiness for echo in echoes]) * patches
     if agent:
-        moments = floats(seconds)
-        uneven = swirl_db(agent, tissue, moments, patient.lv_length, generator) / NEPER_DB
+        uneven = swirl_db(agent, setup.swirl, tissue, floats(seconds), patient.lv_length) / NEPER_DB
         nepers += torch.where(tissue.labels == Tissue.BLOOD, uneven, 0.0)
     along_wall = _of_tissue(tissue, [echo.anisotropy for echo in echoes]) * (1 - tissue.facing)
-    return torch.exp(nepers) * (1 - along_wall) * _muscle_layers(depths, tissue, generator)
+    layers = torch.where(tissue.labels == Tissue.CHEST_WALL, setup.muscle_layers, 1.0)
+    return torch.exp(nepers) * (1 - along_wall) * layers
 
 
-def _patches(tissue: TissueMap, generator: torch.Generator) -> Tensor:
-    """Slow variation of tissue around 0, mostly fixed in the image: float32 [frames, beams, samples]."""
-    beams, samples = tissue.labels.shape[1:]
+def _patches(grid: PolarGrid, generator: torch.Generator) -> Tensor:
+    """Slow variation of tissue around 0, fixed in the image: float32 [beams, samples]."""
     coarse = torch.randn((1, 1, 12, 18), generator=generator)
-    patches = functional.interpolate(coarse, (beams, samples), mode="bicubic", align_corners=True)[0, 0]
-    return (patches + 0.5 * tissue.ripple).clamp(-2, 2)
+    size = (len(grid.angles), len(grid.ranges))
+    return functional.interpolate(coarse, size, mode="bicubic", align_corners=True)[0, 0]
 
 
-def _muscle_layers(depths: Tensor, tissue: TissueMap, generator: torch.Generator) -> Tensor:
-    """Stripes of muscle and fat in the chest wall, 1 elsewhere."""
+def _muscle_layers(depths: Tensor, generator: torch.Generator) -> Tensor:
+    """Amplitude of the stripes of muscle and fat in the chest wall, float32 [samples]."""
     phase = float(torch.rand(1, generator=generator)) * 2 * math.pi
-    stripes = 0.75 + 0.6 * torch.sin(1.1 * depths + phase) * torch.sin(0.43 * depths + 2 * phase)
-    return torch.where(tissue.labels == Tissue.CHEST_WALL, stripes, 1.0)
+    return 0.75 + 0.6 * torch.sin(1.1 * depths + phase) * torch.sin(0.43 * depths + 2 * phase)
 
 
-def _clutter(conditions: Conditions, depths: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+def _smooth_across(frames: int, grid: PolarGrid, generator: torch.Generator) -> Tensor:
+    """Complex noise for every third beam, float32 [2, frames, beams / 3, samples]."""
+    return torch.randn((2, frames, len(grid.angles) // 3 + 1, len(grid.ranges)), generator=generator)
+
+
+def _clutter(setup: Setup, frames: int, generator: torch.Generator) -> Tensor:
     """Echoes that went astray: a haze near the probe and a veil over the whole depth.
 
     Most of it comes from the chest and stands still while the heart beats; it is smooth across beams.
     """
-    parts, frames, beams, samples = shape
-    few = beams // 3 + 1
-    still = torch.randn((parts, 1, few, samples), generator=generator)
-    moving = torch.randn((parts, frames, few, samples), generator=generator)
-    clutter = (0.85 * still + 0.5 * moving).repeat_interleave(3, dim=2)[:, :, :beams]
-    reach = conditions.haze * torch.exp(-depths / 35) + conditions.clutter
-    return reach * (0.5 + 0.6 * clutter)
+    moving = _smooth_across(frames, setup.grid, generator)
+    reach = setup.conditions.haze * torch.exp(-setup.depths / 35) + setup.conditions.clutter
+    clutter = (0.85 * setup.clutter + 0.5 * moving).mul_(0.6).add_(0.5).mul_(reach * setup.tgc)
+    return clutter.repeat_interleave(3, dim=2)[:, :, : len(setup.grid.angles)]
 
 
 def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
@@ -262,28 +301,35 @@ def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
     return axial.abs() * across * across
 
 
-def _spread(field: Tensor, grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
-    """Blur a complex field ([2, frames, beams, samples]) by the point spread, keeping speckle power.
+def _spread(field: Tensor, setup: Setup) -> Tensor:
+    """Blur a complex field ([2, frames, beams, samples]) by the point spread."""
+    by_depth = (field @ setup.axial.T).permute(3, 2, 0, 1).flatten(start_dim=2)
+    spread = torch.bmm(setup.lateral, by_depth)
+    return spread.view(*spread.shape[:2], *field.shape[:2]).permute(2, 3, 1, 0)
+
+
+def _axial(grid: PolarGrid, probe: Probe) -> Tensor:
+    """Give each sample as a sum of those of its beam: float32 [samples, samples], keeping speckle power."""
+    index = torch.arange(len(grid.ranges), dtype=torch.float32)
+    return _keeping_power(_bells(index, probe.axial_mm / grid.sample_mm))
+
+
+def _lateral(grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
+    """Give each beam as a sum of all, at each depth: float32 [samples, beams, beams], keeping speckle power.
 
     The beam is narrowest at the focus, wider where it is steered aside (the aperture looks narrower by the
     cosine), and has side lobes.
     """
     ranges = floats(grid.ranges)
-    samples, beams = len(grid.ranges), len(grid.angles)
-    index = torch.arange(samples, dtype=torch.float32)
-    field = field @ _keeping_power(_bells(index, probe.axial_mm / grid.sample_mm)).T
     width = math.radians(probe.lateral_degrees) * conditions.widening / grid.beam_radians
     depths = ranges - grid.face_mm
     defocus = 1 + 0.55 * (depths - probe.focus_mm).abs() / probe.focus_mm
     aperture = 1.5 / (ranges * grid.beam_radians + 3.0)
     steered = 1 / torch.cos(floats(grid.angles))
     sigma = (width * defocus + aperture)[:, None] * steered
-    index = torch.arange(beams, dtype=torch.float32)
+    index = torch.arange(len(grid.angles), dtype=torch.float32)
     lobes = _bells(index, math.radians(probe.side_lobes_degrees) / grid.beam_radians)
-    lateral = _keeping_power(_bells(index, sigma[..., None]) + conditions.side_lobes * lobes)
-    by_depth = field.permute(3, 2, 0, 1).reshape(samples, beams, -1)
-    spread = torch.bmm(lateral, by_depth).reshape(samples, beams, *field.shape[:2])
-    return spread.permute(2, 3, 1, 0)
+    return _keeping_power(_bells(index, sigma[..., None]) + conditions.side_lobes * lobes)
 
 
 def _bells(index: Tensor, sigma: Tensor | float) -> Tensor:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apical.phantom.acoustics import Conditions, compress, form_image, sample_conditions
+from apical.phantom.acoustics import Conditions, compress, form_image, sample_conditions, set_up
 from apical.phantom.anatomy import Floats, Patient
 from apical.phantom.chest import ribs
 from apical.phantom.contrast import Agent
 from apical.phantom.cycle import Rhythm, cardiac_state, rhythm
-from apical.phantom.device import array, random_numbers
+from apical.phantom.device import array, blocks, random_numbers
 from apical.phantom.ecg import draw_ecg
 from apical.phantom.heart import Heart, Tissue, Tube, heart_at
 from apical.phantom.machine import Machine
@@ -219,10 +219,15 @@ def insonate(
 
     Returns the gray level and the tissue of each sample, both uint8 [frames, beams, samples].
     """
-    tissue = classify(heart, planes, grid, beside)
-    envelope = form_image(tissue, grid, machine.probe, conditions, heart.patient, seconds, generator)
-    polar = compress(envelope, machine.gain_db + conditions.gain_db, machine.dynamic_range_db)
-    return array(polar), array(tissue.labels)
+    setup = set_up(planes.frame(0), grid, machine.probe, conditions, heart.patient, generator)
+    polar, labels = [], []
+    for block in blocks(len(seconds), len(grid.angles) * len(grid.ranges)):
+        tissue = classify(heart.during(block), planes.during(block), grid, beside)
+        envelope = form_image(tissue, setup, seconds[block], generator)
+        levels = compress(envelope, machine.gain_db + conditions.gain_db, machine.dynamic_range_db)
+        polar.append(array(levels))
+        labels.append(array(tissue.labels))
+    return np.concatenate(polar), np.concatenate(labels)
 
 
 def separation(gray: Pixels, labels: NDArray[np.uint8]) -> float:

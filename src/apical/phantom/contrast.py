@@ -46,18 +46,21 @@ def level_change_db(agent: Agent, blood_db: float) -> list[float]:
     return [change[kind] for kind in Tissue]
 
 
-def swirl_db(
-    agent: Agent, tissue: TissueMap, seconds: Tensor, lv_length: float, generator: torch.Generator
-) -> Tensor:
+def sample_swirl(generator: torch.Generator) -> Tensor:
+    """Draw the waves of a clip's uneven agent, float32 [waves, 5]: rad/mm along x, y and z, phase, rad/s."""
+    waves = torch.randn((len(SWIRL_WAVES), 3), generator=generator) * torch.tensor(SWIRL_WAVES)[:, None]
+    phases, speeds = torch.rand((2, len(SWIRL_WAVES), 1), generator=generator) * 2 * math.pi
+    return torch.cat([waves, phases, 2 + speeds], dim=1)
+
+
+def swirl_db(agent: Agent, swirl: Tensor, tissue: TissueMap, seconds: Tensor, lv_length: float) -> Tensor:
     """Uneven agent, drifting with the blood: dB, [frames, beams, samples], 0 on the average.
 
     `seconds` is float32 [frames]. It is strongest near the apex, where blood is slow and bubbles are burst.
     """
     x, y, z = tissue.place
     field = torch.zeros_like(x)
-    for number in SWIRL_WAVES:
-        wave = torch.randn(3, generator=generator) * number
-        phase, speed = torch.rand(2, generator=generator) * 2 * math.pi
-        turning = (phase + (2 + speed) * seconds)[:, None, None]
-        field += torch.sin(wave[0] * x + wave[1] * y + wave[2] * z + turning)
+    for along_x, along_y, along_z, phase, speed in swirl:
+        turning = (phase + speed * seconds)[:, None, None]
+        field += torch.sin(along_x * x + along_y * y + along_z * z + turning)
     return agent.swirl_db * field / math.sqrt(1.5) * (0.35 + 0.65 * (z / lv_length).clamp(0, 1))

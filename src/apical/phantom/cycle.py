@@ -97,6 +97,10 @@ class CardiacState:
     mitral_opening: Floats
     aortic_opening: Floats
 
+    def during(self, frames: slice) -> "CardiacState":
+        """The states of some of the frames."""
+        return CardiacState(*(getattr(self, part.name)[frames] for part in fields(self)))
+
     def held(self, frame: int, times: int) -> "CardiacState":
         """The state of one frame, `times` times."""
         return CardiacState(*(np.full(times, getattr(self, part.name)[frame]) for part in fields(self)))

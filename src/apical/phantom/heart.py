@@ -80,6 +80,10 @@ class Heart:
     pulmonary: SemilunarValve
     tubes: tuple[Tube, ...]
 
+    def during(self, frames: slice) -> "Heart":
+        """The heart at some of the frames."""
+        return heart_at(self.patient, self.state.during(frames))
+
 
 def heart_at(patient: Patient, state: CardiacState) -> Heart:
     """Shape the heart of `patient` at the moments of `state`."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apical.phantom.acoustics import Probe, compress, form_image, sample_conditions
+from apical.phantom.acoustics import Probe, compress, form_image, sample_conditions, set_up
 from apical.phantom.anatomy import Floats
 from apical.phantom.clip import compose
 from apical.phantom.cycle import rhythm
@@ -28,6 +28,7 @@ from apical.phantom.tissue import TissueMap
 WIDEST = 0.9  # of the screen
 TALLEST = 0.80
 SIDE_LOBES_MM = 6.0  # along the face
+PAINTED = Plane(np.zeros(3), np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0]))  # x to the right, y down
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def organ_clip(shot: Shot) -> ModeClip:
         specular=machine.probe.specular,
         side_lobes_degrees=math.degrees(SIDE_LOBES_MM / screen.near_mm),
     )
-    envelope = form_image(tissue, grid, probe, conditions, shot.patient, seconds, generator)
+    setup = set_up(PAINTED, grid, probe, conditions, shot.patient, generator)
+    envelope = form_image(tissue, setup, seconds, generator)
     polar = array(compress(envelope, machine.gain_db + conditions.gain_db, machine.dynamic_range_db))
     gray, inside = scan_convert(polar, screen, grid, machine)
     pictures = compose(gray, surround(shot, screen, inside, (), shot.texts), machine)
@@ -126,10 +128,8 @@ def _tissue(
     beat = torch.exp(-(((moments * heart_rate / 60 + float(rng.random())) % 1 - 0.2) ** 2) / 0.02)
     x, y = across + breath, down.expand(len(seconds), -1, -1)
     still = torch.zeros_like(x)
-    ones = np.ones((len(seconds), 1))
     return TissueMap(
         labels=paint(x, y, beat, rng),
-        plane=Plane(np.zeros((len(seconds), 3)), ones * [0.0, 1.0, 0.0], ones * [1.0, 0.0, 0.0]),
         place=(finer * x, finer * y, still),
         ripple=torch.sin(0.07 * x + 0.05 * y),
         outside=still,

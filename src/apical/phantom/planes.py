@@ -92,6 +92,10 @@ class Plane:
         """The plane of one frame."""
         return Plane(self.probe[number], self.beam[number], self.lateral[number])
 
+    def during(self, frames: slice) -> "Plane":
+        """The planes of some of the frames."""
+        return Plane(self.probe[frames], self.beam[frames], self.lateral[frames])
+
 
 @dataclass(frozen=True, slots=True)
 class PlaneError:

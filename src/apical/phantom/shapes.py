@@ -4,6 +4,7 @@ All tensors are float32 [frames, beams, samples] unless said otherwise, or the p
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +163,8 @@ def rounded_cut(shape: Tensor, cutter: Tensor, rounding_mm: float) -> Tensor:
 
 def join(shape: Tensor, window: Window, other: Tensor) -> None:
     """Unite `shape` in place with another that is known only within `window`."""
-    shape[window] = torch.minimum(shape[window], other)
+    part = shape[window]
+    torch.minimum(part, other, out=part)
 
 
 def wave_at(wave: tuple[float, ...], positions: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -205,28 +207,47 @@ def ventricle(shape: Ellipsoid, points: Points) -> tuple[Tensor, Tensor]:
     return (level - 1).mul_(level).div_(steepness), along_beam.abs_().div_(steepness)
 
 
-def capsule(tube: Tube, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Distance to a capsule whose radius changes from end to end."""
-    axis = tube.end - tube.start
-    axis_x, axis_y, axis_z = (_number(axis[..., i]) for i in range(3))
-    inverse = _number(1 / np.sum(axis**2, axis=-1))
-    x, y, z = (value - _number(tube.start[..., i]) for i, value in enumerate((x, y, z)))
-    along = (x * axis_x).add_(y * axis_y).add_(z * axis_z).mul_(inverse).clamp_(0, 1)
-    x, y, z = x.sub_(along * axis_x), y.sub_(along * axis_y), z.sub_(along * axis_z)
-    distance = x.mul_(x).addcmul_(y, y).addcmul_(z, z).sqrt_()
-    return distance.sub_(along, alpha=tube.end_radius - tube.start_radius).sub_(tube.start_radius)
+@dataclass(frozen=True, slots=True)
+class Capsules:
+    """Tubes whose radius changes from end to end, as capsules."""
 
+    tubes: Sequence[Tube]
+    starts: Floats  # float64 [tubes, frames, 3]
+    ends: Floats
+    start: Tensor  # the same as float32 [tubes, 3, frames, 1, 1]
+    axis: Tensor  # from start to end
+    along: Tensor  # the axis over the square of its length
 
-def _number(values: Floats) -> Tensor | float:
-    """One number for all frames as such, one a frame as a column."""
-    return float(values) if np.ndim(values) == 0 else column(values)
+    @staticmethod
+    def of(tubes: Sequence[Tube], frames: int) -> "Capsules":
+        """Gather `tubes`, in a clip of some frames."""
+        starts, ends = (
+            np.stack([np.broadcast_to(point, (frames, 3)) for point in points])
+            for points in ([tube.start for tube in tubes], [tube.end for tube in tubes])
+        )
+        axes = ends - starts
+        along = axes / np.sum(axes**2, axis=-1, keepdims=True)
+        columns = floats(np.stack([starts, axes, along])).movedim(-1, 2)[..., None, None]
+        return Capsules(tubes, starts, ends, *columns)
 
+    def bounds(self) -> tuple[Floats, Floats, Floats]:
+        """Capsules around them at all frames, walls included: starts, ends (float64 [tubes, 3]) and radii."""
+        radii = np.array([max(tube.start_radius, tube.end_radius) + tube.wall for tube in self.tubes])
+        middles = [points.mean(axis=1) for points in (self.starts, self.ends)]
+        for points, middle in zip((self.starts, self.ends), middles, strict=True):  # as far as they sway
+            radii += np.linalg.norm(points - middle[:, None], axis=-1).max(axis=1)
+        return *middles, radii
 
-def bounds(tube: Tube) -> tuple[Floats, Floats, float]:
-    """A capsule around a tube at all frames, its wall included: start, end (float64 [3]) and radius."""
-    start, end = (np.atleast_2d(point) for point in (tube.start, tube.end))
-    radius = max(tube.start_radius, tube.end_radius) + tube.wall
-    for point in (start, end):
-        if len(point) > 1:  # as far as it sways
-            radius += float(np.abs(point - point.mean(axis=0)).max()) * math.sqrt(3)
-    return start.mean(axis=0), end.mean(axis=0), radius
+    def distance(self, number: int, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        """Distance to one of them."""
+        tube = self.tubes[number]
+        start_x, start_y, start_z = self.start[number]
+        axis_x, axis_y, axis_z = self.axis[number]
+        along_x, along_y, along_z = self.along[number]
+        x, y, z = x - start_x, y - start_y, z - start_z
+        along = (x * along_x).addcmul_(y, along_y).addcmul_(z, along_z).clamp_(0, 1)
+        x.addcmul_(along, axis_x, value=-1)
+        y.addcmul_(along, axis_y, value=-1)
+        z.addcmul_(along, axis_z, value=-1)
+        distance = x.square_().addcmul_(y, y).addcmul_(z, z).sqrt_()
+        return distance.sub_(along, alpha=tube.end_radius - tube.start_radius).sub_(tube.start_radius)

@@ -6,6 +6,7 @@ it, and the speckle changes.
 
 import functools
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,40 +20,52 @@ SPACING_MM = (0.8, 1.5, 2.4)
 TILT = 0.11  # radians of the lattice against the plane, so that no line of sight meets its own repetition
 
 
-def scatterers(place: tuple[Tensor, Tensor, Tensor], plane: Plane, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """Where the lattice lies in a clip: a point's site along each axis is `axis @ point + shift`."""
+
+    axes: tuple[tuple[float, float, float], ...]  # sites a mm
+    shifts: tuple[float, ...]
+
+
+def lattice_along(plane: Plane, generator: torch.Generator) -> Lattice:
+    """Lay the lattice along `plane`, shifted by `generator`: no two clips have the same speckle."""
+    shifts = torch.rand(3, generator=generator, device=generator.device) * SITES
+    along = (plane.beam, plane.lateral, plane.normal)
+    tilted = (along[i] + math.tan(TILT) * along[i - 1] for i in range(3))
+    axes = (axis / spacing for axis, spacing in zip(tilted, SPACING_MM, strict=True))
+    return Lattice(tuple(tuple(axis.tolist()) for axis in axes), tuple(shifts.tolist()))
+
+
+def scatterers(place: tuple[Tensor, Tensor, Tensor], lattice: Lattice) -> Tensor:
     """Complex scatter at `place` (mm, each [frames, beams, samples]): [2, *place].
 
     Real and imaginary part are standard normal at every point (power 2): interpolation is normalised.
-    The lattice lies along `plane` (of all frames; its first); `generator` shifts it, so that no two clips
-    have the same speckle.
     """
-    shift = (torch.rand(3, generator=generator, device=generator.device) * SITES).tolist()
-    axes = (plane.beam[0], plane.lateral[0], plane.normal[0])
-    sites = []
-    for number, spacing in enumerate(SPACING_MM):
-        tilted = axes[number] + math.tan(TILT) * axes[number - 1]
-        x, y, z = (float(part) / spacing for part in tilted)
-        sites.append((place[0] * x).add_(place[1], alpha=y).add_(place[2], alpha=z).add_(shift[number]))
+    sites = [
+        (place[0] * x).add_(place[1], alpha=y).add_(place[2], alpha=z).add_(shift)
+        for (x, y, z), shift in zip(lattice.axes, lattice.shifts, strict=True)
+    ]
     low = [site.floor() for site in sites[:2]]
     part = [site.sub_(floor) for site, floor in zip(sites[:2], low, strict=True)]
     near = [floor.int() & (SITES - 1) for floor in low]
     far = [(index + 1) & (SITES - 1) for index in near]
     across = (sites[2].round_().int() & (SITES - 1)) * SITES
-    lattice = _lattice(place[0].device)
+    numbers = _numbers(place[0].device)
     total = 1 - 2 * part[0] * (1 - part[0])  # sum of the squared weights
     scale = total.mul_(1 - 2 * part[1] * (1 - part[1])).rsqrt_()
     values = torch.zeros((2, *place[0].shape), device=place[0].device)
     for along, along_weight in ((near[0], scale - scale * part[0]), (far[0], scale * part[0])):
         row = (across + along) * SITES
         for aside, aside_weight in ((near[1], 1 - part[1]), (far[1], part[1])):
-            found = lattice.index_select(0, (row + aside).flatten())
+            found = numbers.index_select(0, (row + aside).flatten())
             found = torch.view_as_real(found).T.view(values.shape)
             values.addcmul_(found, along_weight * aside_weight)
     return values
 
 
 @functools.lru_cache(maxsize=4)
-def _lattice(device: torch.device) -> Tensor:
+def _numbers(device: torch.device) -> Tensor:
     """Complex normal numbers, complex64 [SITES ** 3]."""
     generator = torch.Generator("cpu").manual_seed(0xEC40)
     return torch.view_as_complex(torch.randn((SITES**3, 2), generator=generator, device="cpu")).to(device)

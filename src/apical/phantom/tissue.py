@@ -17,10 +17,9 @@ from apical.phantom.device import floats
 from apical.phantom.heart import Heart, Tissue, Tube
 from apical.phantom.planes import Plane
 from apical.phantom.shapes import (
+    Capsules,
     Points,
     PolarGrid,
-    bounds,
-    capsule,
     ellipsoid,
     join,
     rounded_cut,
@@ -48,7 +47,6 @@ class TissueMap:
     """What the beams pass through."""
 
     labels: Tensor  # uint8, values of Tissue
-    plane: Plane  # one a frame
     place: tuple[Tensor, Tensor, Tensor]  # where that tissue lies at end-diastole, heart coordinates, mm
     ripple: Tensor  # slow waves between -1 and 1 that make tissues patchy
     outside: Tensor  # distance from the heart, mm, 0 within
@@ -96,30 +94,38 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
     surface = torch.minimum(torch.minimum(chambers.lv_outer, rv_outer), atria - ATRIAL_WALL_MM)
     ranges = floats(grid.ranges)
     thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
-    in_blood = blood < 0
 
     # From the outside inwards: what is painted later covers what was painted before.
     labels = _surroundings(heart, points, surface)
-    labels.masked_fill_(tubes.vessel_wall < 0, Tissue.VESSEL_WALL)
-    labels.masked_fill_(atria < ATRIAL_WALL_MM, Tissue.ATRIAL_WALL)
-    labels.masked_fill_(rv_outer < 0, Tissue.RV_WALL)
-    labels.masked_fill_(chambers.lv_outer < 0, Tissue.MYOCARDIUM)
-    labels.masked_fill_(in_blood, Tissue.BLOOD)
-    labels.masked_fill_((tubes.muscle < 0) & (ventricles < 1), Tissue.PAPILLARY)
-    leaflet = valves < thin.clamp(min=heart.patient.leaflet_half_thickness)
-    labels.masked_fill_((leaflet | (tubes.chordae < 0.6 * thin)) & in_blood, Tissue.LEAFLET)
-    labels.masked_fill_(ranges < heart.patient.chest_wall * (1 + 0.08 * points.waves[1]), Tissue.CHEST_WALL)
+    _paint(labels, tubes.vessel_wall, Tissue.VESSEL_WALL)
+    _paint(labels, atria - ATRIAL_WALL_MM, Tissue.ATRIAL_WALL)
+    _paint(labels, rv_outer, Tissue.RV_WALL)
+    _paint(labels, chambers.lv_outer, Tissue.MYOCARDIUM)
+    _paint(labels, blood, Tissue.BLOOD)
+    _paint(labels, torch.maximum(tubes.muscle, ventricles - 1), Tissue.PAPILLARY)
+    leaflet = valves - thin.clamp(min=heart.patient.leaflet_half_thickness)
+    leaflet = torch.minimum(leaflet, tubes.chordae - 0.6 * thin)
+    _paint(labels, torch.maximum(leaflet, blood), Tissue.LEAFLET)
+    chest_wall = (points.waves[1] * (-0.08 * heart.patient.chest_wall)).add_(
+        ranges - heart.patient.chest_wall
+    )
+    _paint(labels, chest_wall, Tissue.CHEST_WALL)
     for rib in ribs:
-        labels.masked_fill_(capsule(rib, *points.space) < 0, Tissue.RIB)
+        _paint(labels, Capsules.of([rib], 1).distance(0, *points.space), Tissue.RIB)
     place = (points.x, points.y, points.z)
     return TissueMap(
-        labels=labels,
-        plane=plane,
+        labels=labels.to(torch.uint8),
         place=place,
         ripple=wave_at(heart.patient.warp[2], place),
         outside=surface.clamp(min=0),
         facing=chambers.facing,
     )
+
+
+def _paint(labels: Tensor, shape: Tensor, tissue: Tissue) -> None:
+    """Label what lies inside a shape (in place)."""
+    inside = torch.lt(shape, 0, out=torch.empty_like(shape))  # as numbers: several times as fast as a mask
+    labels.add_(inside.mul_(float(tissue) - labels))
 
 
 def _chambers(heart: Heart, points: Points) -> _Chambers:
@@ -155,12 +161,12 @@ def _trabeculae(points: Points) -> Tensor:
 
 def _tubes(heart: Heart, points: Points) -> _Tubes:
     tubes = _Tubes(*(points.empty() for _ in range(6)))
-    starts, ends, radii = (np.array(part) for part in zip(*map(bounds, heart.tubes), strict=True))
-    windows = points.windows(starts, ends, radii)
-    for tube, window in zip(heart.tubes, windows, strict=True):
+    capsules = Capsules.of(heart.tubes, len(points.x))
+    windows = points.windows(*capsules.bounds())
+    for number, (tube, window) in enumerate(zip(heart.tubes, windows, strict=True)):
         if window is None:  # the tube does not touch the sector
             continue
-        distance = capsule(tube, *points.cut(window))
+        distance = capsules.distance(number, *points.cut(window))
         if tube.lining is Tissue.PAPILLARY or tube.lining is Tissue.LEAFLET:
             join(tubes.muscle if tube.lining is Tissue.PAPILLARY else tubes.chordae, window, distance)
             continue
@@ -193,7 +199,7 @@ def _valves(heart: Heart, points: Points) -> tuple[Tensor, Tensor]:
 
 
 def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
-    """Label everything outside the heart: pericardium, effusion, fat, lung, liver (uint8)."""
+    """Label everything outside the heart: pericardium, effusion, fat, lung, liver."""
     patient, wave = heart.patient, points.waves[0]
     mid_ventricle = np.array([0.0, 0.0, 35.0 * patient.size])
 
@@ -206,16 +212,17 @@ def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
     bowl = (left + 60).square_().addcmul_(posterior, posterior)
     above_diaphragm = (superior - 4 * wave).add_(bowl, alpha=0.0022).add_(patient.diaphragm_below)
     ragged = (8 * wave).add_(points.waves[2], alpha=6).add_(48)
-    mediastinum = ((left + 18).abs_() < ragged) & (superior > -40)
+    mediastinum = torch.maximum((left + 18).abs_().sub_(ragged), -40 - superior)
     behind = posterior.div_(80).add_(0.5).clamp_(0, 1)
     fluid = behind.mul_(patient.effusion * (1 - FLUID_IN_FRONT)).add_(patient.effusion * FLUID_IN_FRONT)
+    beyond_fluid = surface - fluid
 
-    labels = torch.full_like(surface, Tissue.LUNG, dtype=torch.uint8)
-    fat = (4 * wave).add_(fluid).add_(EPICARDIAL_FAT_MM)
-    labels.masked_fill_(mediastinum | (surface < fat), Tissue.FAT)
-    labels.masked_fill_(above_diaphragm < 0, Tissue.PERICARDIUM)
-    labels.masked_fill_(above_diaphragm < -LIVER_CAPSULE_MM, Tissue.LIVER)
-    labels.masked_fill_(surface < fluid + PERICARDIUM_MM, Tissue.PERICARDIUM)
+    labels = torch.full_like(surface, Tissue.LUNG)
+    fat = (beyond_fluid - EPICARDIAL_FAT_MM).sub_(wave, alpha=4)
+    _paint(labels, torch.minimum(mediastinum, fat), Tissue.FAT)
+    _paint(labels, above_diaphragm, Tissue.PERICARDIUM)
+    _paint(labels, above_diaphragm.add_(LIVER_CAPSULE_MM), Tissue.LIVER)
+    _paint(labels, beyond_fluid - PERICARDIUM_MM, Tissue.PERICARDIUM)
     if patient.effusion > 0:
-        labels.masked_fill_(surface < fluid, Tissue.EFFUSION)
+        _paint(labels, beyond_fluid, Tissue.EFFUSION)
     return labels
