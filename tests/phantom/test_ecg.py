@@ -23,9 +23,9 @@ def plain(number: int) -> Machine:
 
 
 def drawn(look: Machine, seconds: float, **changes: object) -> Pixels:
-    canvas = np.zeros((ROWS, COLUMNS, 3), np.uint8)
-    draw_ecg(canvas, look, seconds, **{"rhythm": REGULAR, "sweep_seconds": SWEEP} | changes)
-    return canvas
+    frames = np.zeros((1, ROWS, COLUMNS, 3), np.uint8)
+    draw_ecg(frames, look, np.array([seconds]), **{"rhythm": REGULAR, "sweep_seconds": SWEEP} | changes)
+    return frames[0]
 
 
 def test_r_wave_is_at_end_diastole_and_the_voltage_has_no_steps() -> None:

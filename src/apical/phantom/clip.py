@@ -121,8 +121,7 @@ def acquire(
     )
     pictures = compose(sight.gray, draw_frame(machine, sight.screen, sight.inside, texts), machine)
     if machine.ecg:
-        for picture, second in zip(pictures, sight.seconds, strict=True):
-            draw_ecg(picture, machine, float(second), sight.rhythm)
+        draw_ecg(pictures, machine, sight.seconds, sight.rhythm)
     return Clip(pictures, sight)
 
 
@@ -249,7 +248,10 @@ def separation(gray: Pixels, labels: NDArray[np.uint8]) -> float:
 def compose(gray: Pixels, surround: Pixels, machine: Machine) -> Pixels:
     """Tint the sector and add its surround; each is black where the other is. RGB uint8."""
     colours = (np.arange(256)[:, None] * np.array(machine.tint)).round().astype(np.uint8)[None]
-    return np.stack([cv2.add(surround, cv2.LUT(cv2.merge([image] * 3), colours)) for image in gray])
+    pictures = np.empty((*gray.shape, 3), np.uint8)
+    for image, picture in zip(gray, pictures, strict=True):
+        cv2.add(surround, cv2.LUT(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), colours), dst=picture)
+    return pictures
 
 
 def _drift(frames: int, rng: np.random.Generator) -> Floats:

@@ -183,8 +183,7 @@ def _finished(
 ) -> ModeClip:
     regions = [sector_region(sight.screen), box_region(sight.screen, box), bar.region]
     if shot.machine.ecg:
-        for picture, second in zip(painted, sight.seconds, strict=True):
-            draw_ecg(picture, shot.machine, float(second), sight.rhythm)
+        draw_ecg(painted, shot.machine, sight.seconds, sight.rhythm)
         regions.append(ecg_region(shot.rows, 0, shot.columns - 1))
     return ModeClip(
         painted,

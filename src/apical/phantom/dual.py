@@ -42,8 +42,7 @@ def dual_clip(shot: Shot) -> ModeClip:
         pictures, region = _coloured(shot, right, pictures, bar)
         regions += [region, bar.region]
     if shot.machine.ecg:
-        for picture, second in zip(pictures, left.seconds, strict=True):
-            draw_ecg(picture, shot.machine, float(second), left.rhythm)
+        draw_ecg(pictures, shot.machine, left.seconds, left.rhythm)
         regions.append(ecg_region(shot.rows, 0, shot.columns - 1))
     return ModeClip(
         pictures,

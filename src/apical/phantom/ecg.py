@@ -35,29 +35,43 @@ def ecg_voltage(rhythm: Rhythm, seconds: Floats) -> Floats:
 
 
 def draw_ecg(
-    canvas: Pixels,
+    frames: Pixels,
     machine: Machine,
-    seconds: float,
+    seconds: Floats,
     rhythm: Rhythm,
     *,
     sweep_seconds: float = SWEEP_SECONDS,
     across: tuple[int, int] | None = None,
 ) -> None:
-    """Draw the electrocardiogram of one frame, `seconds` into the clip, below the sector (in place).
+    """Draw the electrocardiogram below the sector of frames (in place), each `seconds` into the clip.
 
     The trace takes `sweep_seconds` from side to side; `across` is its first column and the one past its last,
     the whole screen if not given.
     """
-    rows, style = len(canvas), machine.maker.trace
-    first, past = across or (0, canvas.shape[1])
-    strip, columns = canvas[:, first:past], past - first
-    age, wiped = sweep(columns, seconds, sweep_seconds)
-    phase = rhythm.phases_at(seconds - age)
+    rows, style = frames.shape[1], machine.maker.trace
+    first, past = across or (0, frames.shape[2])
+    columns, now = past - first, seconds[:, None]
+    age, wiped = sweep(columns, now, sweep_seconds)
+    phases = rhythm.phases_at(now - age)
     top, height = style.top * rows, (style.bottom - style.top) * rows
     room = 0.94 * style.baseline  # for the R wave
-    y = (top + height * (style.baseline - room * ecg_voltage(rhythm, seconds - age))).round().astype(np.int32)
+    y = (top + height * (style.baseline - room * ecg_voltage(rhythm, now - age))).round().astype(np.int32)
+    newest = ((seconds / sweep_seconds) % 1 * columns).astype(int).tolist()
+    for frame, *trace in zip(frames, y, phases, wiped, newest, strict=True):
+        _draw_trace(frame[:, first:past], machine, *trace)
+
+
+def _draw_trace(
+    strip: Pixels,
+    machine: Machine,
+    y: NDArray[np.int32],
+    phase: Floats,
+    wiped: NDArray[np.bool_],
+    last: int,
+) -> None:
+    """Draw one frame's trace, of which `last` is the newest column; all else is [columns]."""
+    (rows, columns), style = strip.shape[:2], machine.maker.trace
     thickness = max(1, round(rows / (200 if style.bold else 400)))
-    last = int((seconds / sweep_seconds) % 1 * columns)
     x = np.arange(columns, dtype=np.int32)
     for part in (slice(0, last + 1), slice(int(np.flatnonzero(wiped).max(initial=last)) + 1, columns)):
         points = np.stack([x[part], y[part]], axis=-1)
@@ -69,13 +83,14 @@ def draw_ecg(
     if style.cursor == "dot":
         cv2.circle(strip, (last, int(y[last])), max(1, rows // 130), (255, 255, 255), -1)
     elif style.cursor == "line":
-        strip[math.ceil(top) : math.ceil(top + height), last] = (200, 200, 200)
+        strip[math.ceil(style.top * rows) : math.ceil(style.bottom * rows), last] = (200, 200, 200)
 
 
-def sweep(columns: int, seconds: float, sweep_seconds: float) -> tuple[Floats, NDArray[np.bool_]]:
+def sweep(columns: int, seconds: float | Floats, sweep_seconds: float) -> tuple[Floats, NDArray[np.bool_]]:
     """How old each column of a strip is that is written over from left to right again and again.
 
-    Returns the ages at `seconds` (float64 [columns], seconds) and which columns are wiped (bool [columns]).
+    Returns the ages at `seconds` (one, or float64 [frames, 1]) and which columns are wiped: float64, seconds,
+    and bool, both [columns] or [frames, columns].
     """
     x = np.arange(columns)
     now = (seconds / sweep_seconds) % 1 * columns

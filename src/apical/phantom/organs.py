@@ -82,8 +82,7 @@ def organ_clip(shot: Shot) -> ModeClip:
     regions: tuple[Region, ...] = (sector_region(screen),)
     if machine.ecg:  # where the heart's trace runs, it runs on
         beats = rhythm(shot.heart_rate, shot.patient.atrial_fibrillation, -6, float(seconds[-1]) + 6, rng)
-        for picture, second in zip(pictures, seconds, strict=True):
-            draw_ecg(picture, machine, float(second), beats)
+        draw_ecg(pictures, machine, seconds, beats)
         regions = (*regions, ecg_region(shot.rows, 0, shot.columns - 1))
     told = OtherProbe(transducer.type, transducer.frequency_mhz, *TOLD[name])
     return ModeClip(pictures, TWO_D, regions, screen=screen, frame_time_ms=frame_time_ms, probe=told)

@@ -88,8 +88,7 @@ def volume_clip(shot: Shot) -> ModeClip:
     frames = np.stack([np.where(one.any(axis=-1, keepdims=True), one, canvas) for one in pictures])
     regions: tuple[Region, ...] = ()
     if machine.ecg:
-        for frame, second in zip(frames, seconds, strict=True):
-            draw_ecg(frame, machine, float(second), sight.rhythm)
+        draw_ecg(frames, machine, seconds, sight.rhythm)
         regions = (ecg_region(shot.rows, 0, shot.columns - 1),)
     return ModeClip(
         frames, VOLUME, regions, phase_first_frame=float(beats.phases[0]), frame_time_ms=frame_time_ms

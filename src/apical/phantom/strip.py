@@ -153,15 +153,11 @@ def frames_of(shot: Shot, strip: Strip, canvas: Pixels, image: Pixels, lines: Pi
         picture = strip.shown(image, number)[..., None] * tint
         area = frame[strip.y0 : strip.y1 + 1, strip.x0 : strip.x1 + 1]
         area[:] = np.where(lines.any(axis=-1, keepdims=True), lines, picture.astype(np.uint8))
-        if machine.ecg:
-            draw_ecg(
-                frame,
-                machine,
-                float(strip.seconds[number]),
-                strip.rhythm,
-                sweep_seconds=strip.sweep_seconds,
-                across=(strip.x0, strip.x1 + 1),
-            )
+    if machine.ecg:
+        across = (strip.x0, strip.x1 + 1)
+        draw_ecg(
+            frames, machine, strip.seconds, strip.rhythm, sweep_seconds=strip.sweep_seconds, across=across
+        )
     return frames
 
 

@@ -5,6 +5,7 @@ Lengths are mm; distances are float32 tensors, negative inside.
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from apical.phantom.device import floats
 
 COAPTATION = 0.4  # half-length of the seam of an atrioventricular valve, of its radius
 CLOSED_SLOPE = 0.45  # radians between a closed leaflet and the plane of its ring
+_Numbers = TypeVar("_Numbers", Tensor, Floats)
+
 CUSPS_OPEN_TO = 0.82  # of the radius of their root
 
 
@@ -75,17 +78,11 @@ def chordae_ends(ring: Ring, muscle: Floats) -> list[Floats]:
 
     Each float64 [frames, 3], at the free edge, on the muscle's side.
     """
-    opening = torch.from_numpy(ring.opening)
     forward, sideways = azimuth(ring.anterior_azimuth), azimuth(ring.anterior_azimuth + 90)
     side = float(np.sign((muscle - ring.centre) @ sideways)) * 0.8 * COAPTATION * ring.radius
     ends = []
     for anterior in (1.0, -1.0):
-        length, slope = (
-            part.numpy()
-            for part in _length_and_slope(
-                ring, opening, torch.tensor(anterior, dtype=torch.float64, device="cpu")
-            )
-        )
+        length, slope = _length_and_slope(ring, ring.opening, np.array(anterior))
         out = _hinge(ring) - length * np.cos(slope)
         deep = length * np.sin(slope)
         ends.append(
@@ -131,10 +128,10 @@ def _hinge(ring: Ring) -> float:
     return ring.radius * (1.15 - COAPTATION)
 
 
-def _length_and_slope(ring: Ring, opening: Tensor, anterior: Tensor) -> tuple[Tensor, Tensor]:
+def _length_and_slope(ring: Ring, opening: _Numbers, anterior: _Numbers) -> tuple[_Numbers, _Numbers]:
     """Length of the leaflet and its angle from the plane of the ring, by opening and place."""
     radius = _hinge(ring)
-    slope = CLOSED_SLOPE + opening * (0.9 - 0.35 * anterior.abs())
+    slope = CLOSED_SLOPE + opening * (0.9 - 0.35 * abs(anterior))
     closed_length = radius * 1.02 / math.cos(CLOSED_SLOPE)
     length = closed_length + opening * (radius * (1.15 + 0.35 * anterior) - closed_length)
     return length, slope
