@@ -35,7 +35,12 @@ from apical.phantom.heart import Tissue
 from apical.phantom.machine import machine
 from apical.phantom.planes import TYPICAL_DEPTH, VIEWS
 
-STEPS = {"classify": "geometry", "form_image": "image formation", "scan_convert": "scan conversion"}
+STEPS = {
+    "classify": "geometry",
+    "set_up": "image formation",
+    "form_image": "image formation",
+    "scan_convert": "scan conversion",
+}
 HALF_ANGLE = 0.68  # radians; the mean of the machines
 DEPTH_MM = float(np.mean(list(TYPICAL_DEPTH.values())))
 LINES = 64

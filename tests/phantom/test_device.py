@@ -9,7 +9,7 @@ from test_tissue import average_patient, beating
 from apical.config import PhantomSettings
 from apical.errors import WrongCall
 from apical.phantom.acoustics import form_image, set_up
-from apical.phantom.device import array, floats, random_numbers
+from apical.phantom.device import IN_CACHE, array, blocks, floats, random_numbers
 from apical.phantom.planes import ideal_plane
 from apical.phantom.study import write_phantom
 from apical.phantom.tissue import classify
@@ -34,6 +34,16 @@ def test_numbers_go_to_the_default_device_and_come_back() -> None:
     there = floats(np.arange(3))
     assert there.dtype == torch.float32
     assert array(there).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("frames", [1, 7, 40])
+@pytest.mark.parametrize("samples", [100, 6420, 10**6])
+def test_blocks_hold_every_frame_once_and_a_gpu_takes_all(frames: int, samples: int) -> None:
+    found = blocks(frames, samples)
+    assert [number for block in found for number in range(frames)[block]] == list(range(frames))
+    assert all((block.stop - block.start - 1) * samples < IN_CACHE for block in found)
+    with torch.device("meta"):
+        assert blocks(frames, samples) == [slice(0, frames)]
 
 
 def test_same_numbers_for_the_same_seed() -> None:

@@ -5,6 +5,7 @@ normal myocardium.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -192,14 +193,15 @@ def form_image(tissue: TissueMap, setup: Setup, seconds: Floats, generator: torc
     strength = _scatter(tissue, setup, seconds) * received
 
     fresh = torch.randn((2, *tissue.labels.shape), generator=generator)
-    share = _of_tissue(tissue, [FRESH.get(kind, FRESH_IN_TISSUE) for kind in Tissue])
-    coherence = _of_tissue(tissue, [ECHOES[kind].coherence for kind in Tissue])
-    diffuse = strength * torch.sqrt(1 - coherence)
-    echoes = scatterers(tissue.place, setup.lattice) * (diffuse * torch.sqrt(1 - share))
-    echoes += fresh * (diffuse * torch.sqrt(share))
-    echoes[0] += strength * torch.sqrt(2 * coherence)  # smooth membranes answer in phase
+    share = np.array([FRESH.get(kind, FRESH_IN_TISSUE) for kind in Tissue])
+    coherence = np.array([ECHOES[kind].coherence for kind in Tissue])
+    echoes = scatterers(tissue.place, setup.lattice)
+    echoes *= _of_tissue(tissue, np.sqrt((1 - coherence) * (1 - share))) * strength
+    echoes.addcmul_(fresh, _of_tissue(tissue, np.sqrt((1 - coherence) * share)) * strength)
+    in_phase = _of_tissue(tissue, np.sqrt(2 * coherence))  # as smooth membranes answer
+    echoes[0].addcmul_(in_phase, strength)
     specular = probe.specular * SPECULAR_GAIN * (SPECULAR_LEFT if conditions.agent else 1.0)
-    echoes[0] += specular * _boundary_echo(tissue, grid) * received
+    echoes[0].addcmul_(_boundary_echo(tissue, grid), received, value=specular)
 
     field = _spread(echoes, setup)
     later = round(setup.patient.chest_wall / grid.sample_mm)
@@ -207,8 +209,10 @@ def form_image(tissue: TissueMap, setup: Setup, seconds: Floats, generator: torc
         field[..., later:] += conditions.multiples * field[..., :-later].clone()
     field += _clutter(setup, len(seconds), generator)
     raised = torch.exp(depths * (TGC_COMPENSATES * probe.frequency_mhz / 10 / NEPER_DB))  # as all echoes are
-    field += torch.randn(field.shape, generator=generator) * (conditions.noise * raised * setup.tgc)
-    return torch.sqrt(field[0] ** 2 + field[1] ** 2)
+    noise = torch.randn(field.shape, generator=generator)
+    field.addcmul_(noise, conditions.noise * raised * setup.tgc)
+    real, imaginary = field.unbind()
+    return (real * real).addcmul_(imaginary, imaginary).sqrt_()
 
 
 def compress(envelope: Tensor, gain_db: float, dynamic_range_db: float) -> Tensor:
@@ -217,9 +221,9 @@ def compress(envelope: Tensor, gain_db: float, dynamic_range_db: float) -> Tenso
     return ((1 + decibels / dynamic_range_db) * 255).clamp(0, 255).to(torch.uint8)
 
 
-def _of_tissue(tissue: TissueMap, values: list[float]) -> Tensor:
+def _of_tissue(tissue: TissueMap, values: Sequence[float] | Floats) -> Tensor:
     """Give each point the value of its tissue; `values` are in the order of Tissue."""
-    return torch.tensor(values).index_select(0, tissue.index).view(tissue.labels.shape)
+    return floats(values).index_select(0, tissue.index).view(tissue.labels.shape)
 
 
 def _transmission(tissue: TissueMap, setup: Setup) -> Tensor:
@@ -229,11 +233,11 @@ def _transmission(tissue: TissueMap, setup: Setup) -> Tensor:
     if conditions.agent:
         attenuation[Tissue.BLOOD] = conditions.agent.attenuation
     excess = _of_tissue(tissue, [attenuation[kind] - TGC_COMPENSATES for kind in Tissue])
-    loss_db = torch.cumsum(excess, dim=-1) * (setup.probe.frequency_mhz * setup.grid.sample_mm / 10)
+    loss_db = excess.cumsum_(dim=-1).mul_(setup.probe.frequency_mhz * setup.grid.sample_mm / 10)
     loss_db += floats(conditions.beam_loss_db)[:, None]
-    reached = torch.exp(-loss_db / NEPER_DB)
+    reached = loss_db.div_(-NEPER_DB).exp_()
     if conditions.harmonic:  # too near the probe there is no harmonic yet
-        reached = reached * (1 - 0.8 * torch.exp(-setup.depths / BUILDS_UP_MM))
+        reached *= 1 - 0.8 * torch.exp(-setup.depths / BUILDS_UP_MM)
     return reached
 
 
@@ -245,16 +249,17 @@ def _scatter(tissue: TissueMap, setup: Setup, seconds: Floats) -> Tensor:
     if agent:
         change = level_change_db(agent, level_db[Tissue.BLOOD])
         level_db = [level + more for level, more in zip(level_db, change, strict=True)]
-    nepers = _of_tissue(tissue, level_db) / NEPER_DB
-    nepers -= _of_tissue(tissue, [1 / echo.fades_over_mm for echo in echoes]) * tissue.outside
-    patches = (setup.patches + 0.5 * tissue.ripple).clamp(-2, 2)
-    nepers += _of_tissue(tissue, [echo.patchiness for echo in echoes]) * patches
+    nepers = _of_tissue(tissue, [level / NEPER_DB for level in level_db])
+    fading = _of_tissue(tissue, [1 / echo.fades_over_mm for echo in echoes])
+    nepers.addcmul_(fading, tissue.outside, value=-1)
+    patches = setup.patches.add(tissue.ripple, alpha=0.5).clamp_(-2, 2)
+    nepers.addcmul_(_of_tissue(tissue, [echo.patchiness for echo in echoes]), patches)
     if agent:
         uneven = swirl_db(agent, setup.swirl, tissue, floats(seconds), patient.lv_length) / NEPER_DB
         nepers += torch.where(tissue.labels == Tissue.BLOOD, uneven, 0.0)
-    along_wall = _of_tissue(tissue, [echo.anisotropy for echo in echoes]) * (1 - tissue.facing)
+    along_wall = _of_tissue(tissue, [echo.anisotropy for echo in echoes]).mul_(1 - tissue.facing)
     layers = torch.where(tissue.labels == Tissue.CHEST_WALL, setup.muscle_layers, 1.0)
-    return torch.exp(nepers) * (1 - along_wall) * layers
+    return nepers.exp_().mul_(1 - along_wall).mul_(layers)
 
 
 def _patches(grid: PolarGrid, generator: torch.Generator) -> Tensor:
@@ -282,7 +287,7 @@ def _clutter(setup: Setup, frames: int, generator: torch.Generator) -> Tensor:
     """
     moving = _smooth_across(frames, setup.grid, generator)
     reach = setup.conditions.haze * torch.exp(-setup.depths / 35) + setup.conditions.clutter
-    clutter = (0.85 * setup.clutter + 0.5 * moving).mul_(0.6).add_(0.5).mul_(reach * setup.tgc)
+    clutter = (0.5 + 0.6 * (0.85 * setup.clutter + 0.5 * moving)) * (reach * setup.tgc)
     return clutter.repeat_interleave(3, dim=2)[:, :, : len(setup.grid.angles)]
 
 
@@ -290,22 +295,24 @@ def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
     """Specular echo: the jump of impedance along the beam, strongest where the boundary lies across it."""
     impedance = _of_tissue(tissue, [ECHOES[kind].impedance for kind in Tissue])
     padded = functional.pad(impedance[None], (1, 1, 1, 1), mode="replicate")[0]
-    smooth = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    axial = (smooth[..., 2:] - smooth[..., :-2]) / 4
-    smooth = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
-    lateral = (smooth[:, 2:] - smooth[:, :-2]) / 4
-    ranges = floats(grid.ranges)
-    lateral = lateral * (grid.sample_mm / (ranges * grid.beam_radians + 0.5))  # per sample, as the axial one
+    smooth = padded[:, :-2].add(padded[:, 1:-1], alpha=2).add_(padded[:, 2:])
+    axial = (smooth[..., 2:] - smooth[..., :-2]).div_(4)
+    smooth = padded[..., :-2].add(padded[..., 1:-1], alpha=2).add_(padded[..., 2:])
+    lateral = (smooth[:, 2:] - smooth[:, :-2]).div_(4)
+    lateral *= grid.sample_mm / (
+        floats(grid.ranges) * grid.beam_radians + 0.5
+    )  # per sample, as the axial one
     axial_squared = axial * axial
-    across = axial_squared / (axial_squared + lateral * lateral + 1e-4)
-    return axial.abs() * across * across
+    across = axial_squared / lateral.square_().add_(axial_squared).add_(1e-4)
+    return axial.abs_().mul_(across.square_())
 
 
 def _spread(field: Tensor, setup: Setup) -> Tensor:
     """Blur a complex field ([2, frames, beams, samples]) by the point spread."""
-    by_depth = (field @ setup.axial.T).permute(3, 2, 0, 1).flatten(start_dim=2)
-    spread = torch.bmm(setup.lateral, by_depth)
-    return spread.view(*spread.shape[:2], *field.shape[:2]).permute(2, 3, 1, 0)
+    *others, beams, samples = field.shape
+    along = setup.axial @ field.view(-1, samples).T
+    across = torch.bmm(along.view(samples, -1, beams), setup.lateral.mT)
+    return across.view(samples, *others, beams).permute(1, 2, 3, 0).contiguous()
 
 
 def _axial(grid: PolarGrid, probe: Probe) -> Tensor:

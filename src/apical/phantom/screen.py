@@ -138,5 +138,5 @@ def scan_convert(
             smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
             image = cv2.addWeighted(image, 1 + machine.sharpening, smooth, -machine.sharpening, 0)
         cv2.LUT(image, curve, dst=frame)
-        frame[~inside] = 0
+        frame *= inside.view(np.uint8)
     return frames, inside

@@ -96,11 +96,8 @@ class Points:
         for i in range(3):
             offset = torch.addcmul(start[:, i] - points[i], along, axis[:, i])
             squared.addcmul_(offset, offset)
-        hit = (
-            (squared.sqrt_() < reach[:, 0] + slack)
-            .reshape(len(radii), -1, len(at_beams), len(at_samples))
-            .any(dim=1)
-        )
+        beside = squared.sqrt_().sub_(slack).view(len(radii), len(self.x), -1)
+        hit = (beside.amin(dim=1) < reach[:, 0]).view(-1, len(at_beams), len(at_samples))
         return [self._box(one, at_beams, at_samples) for one in array(hit)]
 
     def _box(self, hit: np.ndarray, at_beams: list[int], at_samples: list[int]) -> Window | None:
@@ -157,8 +154,8 @@ def sector_points(
 
 def rounded_cut(shape: Tensor, cutter: Tensor, rounding_mm: float) -> Tensor:
     """Intersect two shapes; the edge between them is rounded off."""
-    overlap = (rounding_mm - (shape - cutter).abs()).clamp(min=0)
-    return torch.maximum(shape, cutter) + overlap * overlap * (0.25 / rounding_mm)
+    overlap = (shape - cutter).abs_().sub_(rounding_mm).clamp_(max=0)
+    return torch.maximum(shape, cutter).addcmul_(overlap, overlap, value=0.25 / rounding_mm)
 
 
 def join(shape: Tensor, window: Window, other: Tensor) -> None:
@@ -222,7 +219,7 @@ class Capsules:
     def of(tubes: Sequence[Tube], frames: int) -> "Capsules":
         """Gather `tubes`, in a clip of some frames."""
         starts, ends = (
-            np.stack([np.broadcast_to(point, (frames, 3)) for point in points])
+            np.array([np.broadcast_to(point, (frames, 3)) for point in points]).reshape(-1, frames, 3)
             for points in ([tube.start for tube in tubes], [tube.end for tube in tubes])
         )
         axes = ends - starts

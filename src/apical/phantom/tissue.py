@@ -110,8 +110,9 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
         ranges - heart.patient.chest_wall
     )
     _paint(labels, chest_wall, Tissue.CHEST_WALL)
-    for rib in ribs:
-        _paint(labels, Capsules.of([rib], 1).distance(0, *points.space), Tissue.RIB)
+    bones = Capsules.of(ribs, 1)
+    for number in range(len(ribs)):
+        _paint(labels, bones.distance(number, *points.space), Tissue.RIB)
     place = (points.x, points.y, points.z)
     return TissueMap(
         labels=labels.to(torch.uint8),
@@ -133,8 +134,8 @@ def _chambers(heart: Heart, points: Points) -> _Chambers:
     round_lv, facing = ventricle(heart.lv, points)
     along = z / patient.lv_length  # 0 at the base, 1 at the apex
     septal = torch.atan2(points.y, points.x) - float(np.radians(patient.rv_azimuth))
-    wall = patient.lv_wall * (1 + patient.septal_bulge * torch.cos(septal).clamp(min=0))
-    wall = wall * (1 - (along - 1 + APICAL_THINNING).clamp(0, APICAL_THINNING))
+    wall = torch.cos(septal).clamp_(min=0).mul_(patient.lv_wall * patient.septal_bulge).add_(patient.lv_wall)
+    wall *= 1 - (along - (1 - APICAL_THINNING)).clamp_(0, APICAL_THINNING)
     ridges = _trabeculae(points) * along.clamp(0, 1)
     lv_outer = rounded_cut(round_lv, -z, 12) - wall
     la = torch.maximum(ellipsoid(heart.la, points), z + 2)

@@ -56,20 +56,22 @@ def leaflets(ring: Ring, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tenso
     """
     x, y, z = (value - float(ring.centre[i]) for i, value in enumerate((x, y, z)))
     angle = math.radians(ring.anterior_azimuth)
-    forward, sideways = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    forward, sideways = (x * cosine).add_(y, alpha=sine), (y * cosine).sub_(x, alpha=sine)
     seam = COAPTATION * ring.radius
-    sideways = sideways - sideways.clamp(-seam, seam)
-    from_seam = torch.sqrt(forward * forward + sideways * sideways)
-    anterior = forward / (from_seam + 1e-3)  # 1 anterior, -1 posterior
+    sideways -= sideways.clamp(-seam, seam)
+    from_seam = (forward * forward).addcmul_(sideways, sideways).sqrt_()
+    anterior = forward.div_(from_seam + 1e-3)  # 1 anterior, -1 posterior
     radius = _hinge(ring)
     length, slope = _length_and_slope(ring, column(ring.opening), anterior)
-    inward, cosine, sine = radius - from_seam, torch.cos(slope), torch.sin(slope)
-    reached = inward * cosine + z * sine
+    inward, inwards, upwards = radius - from_seam, torch.cos(slope), torch.sin(slope)
+    reached = (inward * inwards).addcmul_(z, upwards)
     along = torch.minimum(reached.clamp(min=0), length)
-    beyond = reached - along
-    billow = -1.2 * torch.sin(along / length * math.pi)  # towards the atrium
-    leaflet = torch.sqrt(beyond * beyond + (z * cosine - inward * sine - billow) ** 2)
-    orifice = torch.maximum(from_seam - radius, (z + 1).abs() - 6)
+    beyond = reached.sub_(along)
+    billow = along.div_(length).mul_(math.pi).sin_().mul_(-1.2)  # towards the atrium
+    aside = (z * inwards).addcmul_(inward, upwards, value=-1).sub_(billow)
+    leaflet = beyond.square_().addcmul_(aside, aside).sqrt_()
+    orifice = torch.maximum(from_seam.sub_(radius), z.add_(1).abs_().sub_(6))
     return orifice, leaflet
 
 
@@ -102,22 +104,25 @@ def cusps(valve: SemilunarValve, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     first /= np.linalg.norm(first)
     second = np.cross(valve.direction, first)
     along, across, over = (
-        x * float(vector[0]) + y * float(vector[1]) + z * float(vector[2])
+        (x * float(vector[0])).add_(y, alpha=float(vector[1])).add_(z, alpha=float(vector[2]))
         for vector in (valve.direction, first, second)
     )
     radius = valve.radius
-    from_axis = torch.sqrt(across * across + over * over)
+    from_axis = (across * across).addcmul_(over, over).sqrt_()
     third = 2 * math.pi / 3
-    turn = (torch.atan2(over, across) + math.radians(valve.cusp_azimuth)) / third
-    from_middle = (turn - torch.round(turn)).abs() * third  # of a cusp; a commissure is pi / 3 away
-    out, aside = from_axis * torch.cos(from_middle), from_axis * torch.sin(from_middle)
+    turn = torch.atan2(over, across).add_(math.radians(valve.cusp_azimuth)).div_(third)
+    from_middle = turn.sub_(torch.round(turn)).abs_().mul_(third)  # of a cusp; a commissure is pi / 3 away
+    out, aside = torch.cos(from_middle).mul_(from_axis), from_middle.sin_().mul_(from_axis)
     tip = CUSPS_OPEN_TO * radius * column(valve.opening)
     edge_out, edge_aside = 0.5 * radius - tip, math.sqrt(0.75) * radius  # from the tip to the commissure
-    share = ((out - tip) * edge_out + aside * edge_aside) / (edge_out * edge_out + edge_aside * edge_aside)
-    share = share.clamp(0, 1)
-    edge = torch.sqrt((out - tip - share * edge_out) ** 2 + (aside - share * edge_aside) ** 2)
-    edge = torch.maximum(edge, (along - 7.5).abs() - 4.5)
-    belly = (along - 10 + 9 * (from_axis / radius) ** 2).abs()
+    out -= tip
+    share = (out * edge_out).add_(aside, alpha=edge_aside)
+    share.div_(edge_out * edge_out + edge_aside * edge_aside).clamp_(0, 1)
+    out.addcmul_(share, edge_out, value=-1)
+    aside.sub_(share, alpha=edge_aside)
+    edge = out.square_().addcmul_(aside, aside).sqrt_()
+    edge = torch.maximum(edge, (along - 7.5).abs_().sub_(4.5))
+    belly = along.sub_(10).addcmul_(from_axis, from_axis, value=9 / radius**2).abs_()
     shut = column(valve.opening) < 0.4
     cusps = torch.where(shut, torch.minimum(edge, belly), edge)
     return cusps.masked_fill_(from_axis > 1.15 * radius, math.inf)
