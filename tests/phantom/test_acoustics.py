@@ -8,7 +8,8 @@ import torch
 from test_tissue import average_patient
 from torch import Tensor
 
-from apical.phantom.acoustics import Conditions, Probe, compress, form_image, sample_conditions, set_up
+from apical.phantom.acoustics import compress, form_image, set_up
+from apical.phantom.conditions import Conditions, Probe, sample_conditions
 from apical.phantom.contrast import Agent
 from apical.phantom.device import floats
 from apical.phantom.heart import Tissue

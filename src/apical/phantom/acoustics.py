@@ -1,4 +1,4 @@
-"""From tissue to echoes: speckle, specular reflection, attenuation, point spread, compression.
+"""From tissue to echoes: speckle, specular reflection, attenuation, clutter, noise, compression.
 
 Tensors are float32 [frames, beams, samples] unless said otherwise. Amplitudes are relative to the scatter of
 normal myocardium.
@@ -14,17 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from apical.phantom.anatomy import Floats, Patient
-from apical.phantom.contrast import (
-    CLUTTER_LEFT,
-    SPECULAR_LEFT,
-    Agent,
-    level_change_db,
-    sample_swirl,
-    swirl_db,
-)
+from apical.phantom.conditions import Conditions, Probe
+from apical.phantom.contrast import SPECULAR_LEFT, level_change_db, sample_swirl, swirl_db
 from apical.phantom.device import floats
 from apical.phantom.heart import Tissue
 from apical.phantom.planes import Plane
+from apical.phantom.point_spread import axial_spread, lateral_spread, spread
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.speckle import Lattice, lattice_along, scatterers
 from apical.phantom.tissue import TissueMap
@@ -71,73 +66,7 @@ NEPER_DB = 8.686  # dB of a factor e
 FRESH = {Tissue.BLOOD: 1.0, Tissue.EFFUSION: 1.0}
 FRESH_IN_TISSUE = 0.15
 SPECULAR_GAIN = 1.15  # echo of a unit jump of impedance across the beam
-WORSE_WINDOW = 0.45  # power of the window by which the beam widens
 BUILDS_UP_MM = 22.0  # depth over which the second harmonic is generated
-HARMONIC_SHARE = 0.75  # of the clips
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The transducer and its point spread (standard deviations of a Gaussian)."""
-
-    frequency_mhz: float
-    axial_mm: float
-    lateral_degrees: float  # at the focus, straight ahead
-    focus_mm: float
-    specular: float  # 1 = average strength of boundary echoes
-    side_lobes_degrees: float = 7.0  # deviation of their Gaussian
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What differs from clip to clip on the same machine and patient."""
-
-    beam_loss_db: Floats  # float64 [beams]: lung, poor contact
-    tgc_db: Floats  # float64 [samples]: how far the gain sliders are off
-    haze: float  # clutter of the near field, amplitude
-    clutter: float  # and of the whole depth
-    noise: float  # electronic, amplitude at the probe
-    gain_db: float
-    widening: float  # of the beam by what it passes through, 1 = none
-    side_lobes: float  # amplitude beside the main lobe's
-    multiples: float  # amplitude of the chest wall's repeated echoes
-    harmonic: bool  # imaged at twice the transmitted frequency
-    agent: Agent | None = None
-
-
-def sample_conditions(
-    rng: np.random.Generator, grid: PolarGrid, window: float, difficulty: float, agent: Agent | None = None
-) -> Conditions:
-    """Draw a clip's shadows, gain errors, clutter and noise; `window` above 1 is a poor acoustic window."""
-    beams, samples = len(grid.angles), len(grid.ranges)
-    position = np.linspace(0, 1, beams)
-    smooth = np.interp(position, np.linspace(0, 1, 8), rng.normal(0, 1.9 * window, 8))
-    loss = np.abs(smooth)
-    badness = window * (0.4 + difficulty)
-    for edge in (position, 1 - position):
-        if rng.random() < 0.32 * min(1.6, badness):
-            width = rng.uniform(0.05, 0.28)
-            loss += rng.uniform(6, 24) / (1 + np.exp(np.clip((edge - width) / 0.025, -40, 40)))
-    if rng.random() < 0.12 * badness:  # a calcified spot, or lung
-        centre, width = rng.uniform(0.1, 0.9), rng.uniform(0.03, 0.08)
-        loss += rng.uniform(5, 16) * np.exp(-(((position - centre) / width) ** 2))
-    depth = np.linspace(0, 1, samples)
-    sliders = np.interp(depth, np.linspace(0, 1, 8), rng.normal(0, 1.8, 8))
-    harmonic = bool(rng.random() < HARMONIC_SHARE)
-    dirt = window * (0.6 if harmonic else 1.4) * (CLUTTER_LEFT if agent else 1.0)
-    return Conditions(
-        beam_loss_db=loss,
-        tgc_db=sliders + rng.normal(0, 2.0) * (2 * depth - 1),
-        haze=0.12 * float(rng.gamma(1.5, 0.6)) * dirt,
-        clutter=0.025 * float(rng.gamma(1.5, 0.7)) * dirt,
-        noise=0.006 * float(np.exp(rng.normal(0, 0.7))) * math.sqrt(window),
-        gain_db=float(rng.normal(0, 3.0)),
-        widening=float(window**WORSE_WINDOW * np.exp(rng.normal(0.12, 0.15))),
-        side_lobes=0.035 * float(rng.gamma(2, 0.5)) * (0.5 if harmonic else 1.3),
-        multiples=0.08 * float(rng.gamma(1.5, 0.6)) * dirt,
-        harmonic=harmonic,
-        agent=agent,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +84,8 @@ class Setup:
     muscle_layers: Tensor  # see `_muscle_layers`
     clutter: Tensor  # standard normal, float32 [2, 1, some beams, samples]
     swirl: Tensor  # see `sample_swirl`
-    axial: Tensor  # point spread along the beam, see `_axial`
-    lateral: Tensor  # and across it, see `_lateral`
+    axial: Tensor  # point spread along the beam, see `axial_spread`
+    lateral: Tensor  # and across it, see `lateral_spread`
 
 
 def set_up(
@@ -181,8 +110,8 @@ def set_up(
         muscle_layers=_muscle_layers(depths, generator),
         clutter=_smooth_across(1, grid, generator),
         swirl=sample_swirl(generator),
-        axial=_axial(grid, probe),
-        lateral=_lateral(grid, probe, conditions),
+        axial=axial_spread(grid, probe),
+        lateral=lateral_spread(grid, probe, conditions),
     )
 
 
@@ -203,7 +132,7 @@ def form_image(tissue: TissueMap, setup: Setup, seconds: Floats, generator: torc
     specular = probe.specular * SPECULAR_GAIN * (SPECULAR_LEFT if conditions.agent else 1.0)
     echoes[0].addcmul_(_boundary_echo(tissue, grid), received, value=specular)
 
-    field = _spread(echoes, setup)
+    field = spread(echoes, setup.axial, setup.lateral)
     later = round(setup.patient.chest_wall / grid.sample_mm)
     if 0 < later < len(depths):
         field[..., later:] += conditions.multiples * field[..., :-later].clone()
@@ -299,52 +228,8 @@ def _boundary_echo(tissue: TissueMap, grid: PolarGrid) -> Tensor:
     axial = (smooth[..., 2:] - smooth[..., :-2]).div_(4)
     smooth = padded[..., :-2].add(padded[..., 1:-1], alpha=2).add_(padded[..., 2:])
     lateral = (smooth[:, 2:] - smooth[:, :-2]).div_(4)
-    lateral *= grid.sample_mm / (
-        floats(grid.ranges) * grid.beam_radians + 0.5
-    )  # per sample, as the axial one
+    beam_mm = floats(grid.ranges) * grid.beam_radians + 0.5
+    lateral *= grid.sample_mm / beam_mm  # per sample, as the axial one
     axial_squared = axial * axial
     across = axial_squared / lateral.square_().add_(axial_squared).add_(1e-4)
     return axial.abs_().mul_(across.square_())
-
-
-def _spread(field: Tensor, setup: Setup) -> Tensor:
-    """Blur a complex field ([2, frames, beams, samples]) by the point spread."""
-    *others, beams, samples = field.shape
-    along = setup.axial @ field.view(-1, samples).T
-    across = torch.bmm(along.view(samples, -1, beams), setup.lateral.mT)
-    return across.view(samples, *others, beams).permute(1, 2, 3, 0).contiguous()
-
-
-def _axial(grid: PolarGrid, probe: Probe) -> Tensor:
-    """Give each sample as a sum of those of its beam: float32 [samples, samples], keeping speckle power."""
-    index = torch.arange(len(grid.ranges), dtype=torch.float32)
-    return _keeping_power(_bells(index, probe.axial_mm / grid.sample_mm))
-
-
-def _lateral(grid: PolarGrid, probe: Probe, conditions: Conditions) -> Tensor:
-    """Give each beam as a sum of all, at each depth: float32 [samples, beams, beams], keeping speckle power.
-
-    The beam is narrowest at the focus, wider where it is steered aside (the aperture looks narrower by the
-    cosine), and has side lobes.
-    """
-    ranges = floats(grid.ranges)
-    width = math.radians(probe.lateral_degrees) * conditions.widening / grid.beam_radians
-    depths = ranges - grid.face_mm
-    defocus = 1 + 0.55 * (depths - probe.focus_mm).abs() / probe.focus_mm
-    aperture = 1.5 / (ranges * grid.beam_radians + 3.0)
-    steered = 1 / torch.cos(floats(grid.angles))
-    sigma = (width * defocus + aperture)[:, None] * steered
-    index = torch.arange(len(grid.angles), dtype=torch.float32)
-    lobes = _bells(index, math.radians(probe.side_lobes_degrees) / grid.beam_radians)
-    return _keeping_power(_bells(index, sigma[..., None]) + conditions.side_lobes * lobes)
-
-
-def _bells(index: Tensor, sigma: Tensor | float) -> Tensor:
-    """Gaussians of all pairs of `index` ([size]), `sigma` wide ([..., size, 1]): [..., size, size]."""
-    distance = (index[:, None] - index) / sigma
-    return torch.exp(-0.5 * (distance * distance).clamp(max=50))  # denormal numbers would be slow
-
-
-def _keeping_power(rows: Tensor) -> Tensor:
-    """Scale rows so that white noise keeps its power."""
-    return rows / rows.square().sum(dim=-1, keepdim=True).sqrt()

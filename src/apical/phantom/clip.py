@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apical.phantom.acoustics import Conditions, compress, form_image, sample_conditions, set_up
+from apical.phantom.acoustics import compress, form_image, set_up
 from apical.phantom.anatomy import Floats, Patient
 from apical.phantom.chest import ribs
+from apical.phantom.conditions import Conditions, sample_conditions
 from apical.phantom.contrast import Agent
 from apical.phantom.cycle import Rhythm, cardiac_state, rhythm
 from apical.phantom.device import array, blocks, random_numbers

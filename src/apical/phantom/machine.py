@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from apical.phantom.acoustics import Probe
+from apical.phantom.conditions import Probe
 from apical.phantom.makers import MAKERS, BarPlace, Colour, GrayCurve, Maker, Marker, Side
 
 MACHINES = 24

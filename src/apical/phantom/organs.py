@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apical.phantom.acoustics import Probe, compress, form_image, sample_conditions, set_up
+from apical.phantom.acoustics import compress, form_image, set_up
 from apical.phantom.anatomy import Floats
 from apical.phantom.clip import compose
+from apical.phantom.conditions import Probe, sample_conditions
 from apical.phantom.cycle import rhythm
 from apical.phantom.device import array, floats, random_numbers
 from apical.phantom.ecg import draw_ecg, ecg_region

@@ -17,9 +17,9 @@ from apical.phantom.device import floats
 
 COAPTATION = 0.4  # half-length of the seam of an atrioventricular valve, of its radius
 CLOSED_SLOPE = 0.45  # radians between a closed leaflet and the plane of its ring
-_Numbers = TypeVar("_Numbers", Tensor, Floats)
-
 CUSPS_OPEN_TO = 0.82  # of the radius of their root
+
+_Numbers = TypeVar("_Numbers", Tensor, Floats)
 
 
 @dataclass(frozen=True, slots=True)
