@@ -35,17 +35,17 @@ TYPICAL_DEPTH = {
     "PSAX-MV": 140,
     "PSAX-PM": 140,
     "PSAX-apex": 140,
-    "A4C": 165,
-    "A2C": 165,
-    "A3C": 165,
-    "A5C": 165,
+    "A4C": 150,
+    "A2C": 150,
+    "A3C": 150,
+    "A5C": 150,
     "subcostal-4C": 185,
     "IVC": 165,
     "suprasternal": 125,
-    "A4C-RV": 160,
+    "A4C-RV": 145,
     "PLAX-RVOT": 140,
     "subcostal-SAX": 170,
-    "A4C-LV": 115,
+    "A4C-LV": 105,
 }
 # Radius around the target that an enlarged part shows, mm.
 ENLARGED_MM = {"PLAX-AV": 32.0, "PLAX-MV": 36.0}
