@@ -59,7 +59,7 @@ SHORT_AXIS_LEVELS = {"PSAX-MV": 0.16, "PSAX-PM": 0.50, "PSAX-apex": 0.84}
 # Standard deviations of probe misplacement at TYPICAL_DIFFICULTY through an average acoustic window.
 TILT_DEGREES = 1.3  # out of the imaging plane
 ROTATION_DEGREES = 2.6  # around the beam
-FAN_DEGREES = 8.5
+FAN_DEGREES = 9.5
 SLIDE_MM = (6.5, 1.2)  # along and across the imaging plane
 FORESHORTENED_MM = 2.2  # across the plane, beside the apex, in apical views
 ONE_RIB_UP = (0.12, 9.0)  # how often an apical probe is an interspace too high, and by how much, mm
