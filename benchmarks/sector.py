@@ -1,8 +1,8 @@
 """How well the sector is found: overlap with the phantom's own outline, by tags and by pixels.
 
-Also how much of a word that stands on the image is blanked, in cines through JPEG of several qualities, and
-how much tissue is blanked where nothing is written, in frame stores and in clean copies. Settings were
-chosen on other seeds than the default.
+Also how much of a word that stands on the image is blanked, in clips through JPEG of several qualities, by
+how much brighter it is than what it covers; and how much tissue is blanked where nothing is written, in frame
+stores and in clean copies. Settings were chosen on other seeds than the default.
 
     python benchmarks/sector.py --patients 24 --seed 31 --image-rows 600
 """
@@ -10,9 +10,9 @@ chosen on other seeds than the default.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -31,6 +31,7 @@ from apical.ingest.triage import LOOKED_AT, triage
 from phantom_truth import Row, arguments, interval, phantom, true_mask
 
 QUALITIES = (100, 90, 75)
+BRIGHTER = (-255, 0, 20, 256)  # grey levels by which a word is brighter than the brightest under it
 LETTERS = list("ABCDEFGHKMNPRST0123456789")
 
 
@@ -70,18 +71,22 @@ def filled(sector: Sector) -> NDArray[np.bool_]:
     return Sector(sector.kind, sector.outline, (), sector.size, sector.confidence).mask
 
 
-def blanked(row: Row, folder: Path) -> list[tuple[int, float]]:
-    """(quality, share of a word's strokes that is blanked) of one cine, and (0, share of tissue blanked)."""
+def blanked(row: Row, folder: Path) -> tuple[list[float], list[tuple[int, float, float]]]:
+    """Share of one clip's tissue that is blanked where nothing is written, and of words' strokes.
+
+    The latter as (quality, by how much the word is brighter than the brightest under it, share blanked).
+    """
     clip = open_clip(folder / row["file"])
     frames = clip.decode(spread(clip.facts.frames, LOOKED_AT))
     truth = true_mask(row, frames.shape[1:])
     bare = find(frames, ())
-    found = [(0, float((filled(bare) & ~bare.mask).sum() / truth.sum()))] if bare else []
+    tissue = [float((filled(bare) & ~bare.mask).sum() / truth.sum())] if bare else []
+    found: list[tuple[int, float, float]] = []
     generator = np.random.default_rng(int(row["heart_rate"]))
     inner = cv2.erode(truth.astype(np.uint8), np.ones((61, 61), np.uint8))
     ys, xs = np.nonzero(inner)
     if not ys.size:
-        return found
+        return tissue, found
     for quality in QUALITIES:
         word = "".join(generator.choice(LETTERS, generator.integers(4, 9)))
         place = generator.integers(ys.size)
@@ -97,8 +102,9 @@ def blanked(row: Row, folder: Path) -> list[tuple[int, float]]:
         sector = find(np.stack([simplejpeg.decode_jpeg(frame, "GRAY")[..., 0] for frame in coded]), ())
         strokes = drawn > 128
         if sector and strokes.any():
-            found.append((quality, float((strokes & ~sector.mask).sum() / strokes.sum())))
-    return found
+            brighter = level - float(frames[:, strokes].max(axis=0).mean())
+            found.append((quality, brighter, float((strokes & ~sector.mask).sum() / strokes.sum())))
+    return tissue, found
 
 
 def lost_in_copy(row: Row, folder: Path) -> float | None:
@@ -136,18 +142,18 @@ def main() -> None:
             print(f"  {name:14} {kind:8} median {figures[0]}, 5th percentile {figures[1]}, ", end="")
             print(f"least {values.min():.3f}, none found {int((values == 0).sum())}")
         print(f"  {name:14} {1000 * np.median([result[way][3] for result in results]):.1f} ms a clip")
-    shares: dict[int, list[float]] = {}
-    for quality, share in (pair for clip in written for pair in clip):
-        shares.setdefault(quality, []).append(share)
-    tissue = np.array(shares.pop(0))
+    tissue = np.concatenate([shares for shares, _ in written])
     print(f"tissue blanked where nothing is written: median {np.median(tissue):.4f} of the sector, ", end="")
     print(f"95th percentile {np.percentile(tissue, 95):.4f}")
     copied = np.array([share for share in lost if share is not None])
     print(f"and further in a clean copy, {len(copied)} clips, {len(lost) - len(copied)} refused: ", end="")
     print("median {:.4f}, 95th percentile {:.4f}, most {:.4f}".format(*np.percentile(copied, (50, 95, 100))))
-    for quality, values in sorted(shares.items()):
-        enough = Counter(value >= 0.95 for value in values)[True] / len(values)
-        print(f"words on cines, JPEG {quality}: {enough:.3f} of {len(values)} are blanked to 95 % or more")
+    words = np.array([word for _, found in written for word in found])
+    for low, high in pairwise(BRIGHTER):
+        print(f"words on clips, {low} to {high - 1} levels brighter than what they cover, blanked to 95 %:")
+        for quality in QUALITIES:
+            alike = (words[:, 0] == quality) & (words[:, 1] >= low) & (words[:, 1] < high)
+            print(f"  JPEG {quality}: {(words[alike, 2] >= 0.95).sum()} of {alike.sum()}")
 
 
 if __name__ == "__main__":
