@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+CAMUS = ROOT.parent / "shared" / "data" / "camus-dev"
 SMALL = {
     "pretrain": (
         ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"],
@@ -17,7 +18,7 @@ SMALL = {
         ["--patients", "2", "--frames", "4", "--image-rows", "240", "--chosen", "2", "--rounds", "1"],
         "ratio to (a)",
     ),
-    "sector": (["--patients", "1", "--image-rows", "240", "--workers", "1"], "words on cines, JPEG 100"),
+    "sector": (["--patients", "1", "--image-rows", "240", "--workers", "1"], "JPEG 75: "),
     "triage": (["--patients", "1", "--image-rows", "160", "--other-modes", "2"], "ms a clip without tags"),
     "phantom_difficulty": (
         ["--patients", "12", "--image-rows", "96", "--size", "32", "--seeds", "1", "--rare-patients", "1"]
@@ -45,6 +46,17 @@ def test_the_table_of_files_has_a_row_for_each(tmp_path, a_file):
     (tmp_path / "IM1.dcm").write_bytes(a_file.read_bytes())
     (tmp_path / "IM2.dcm").write_bytes(a_file.read_bytes()[:1000])
     assert last_line("real_files", str(tmp_path)).endswith("no pixel data |")
+
+
+@pytest.mark.skipif(not CAMUS.is_dir(), reason="no ../shared/data/camus-dev here")
+def test_transfer_to_real_stills_is_judged_with_few_labels_and_with_none(tmp_path):
+    small = ["--patients", "6", "--frames", "2", "--image-rows", "96", "--input-size", "32", "--width", "4"]
+    quick = ["--epochs", "1", "--labelled", "5", "--draws", "1", "--steps", "3"]
+    command = [sys.executable, ROOT / "benchmarks" / "phantom_transfer.py", "--work", tmp_path / "work"]
+    finished = subprocess.run([*command, *small, *quick], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    for arm in ("contrastive, fine-tune − scratch", "supervised, no label of CAMUS, as it is"):
+        assert f"\n{arm} " in finished.stdout
 
 
 @pytest.mark.skipif(find_spec("pymust") is not None, reason="the rival is there")
