@@ -149,7 +149,7 @@ def main() -> int:
     torch.set_num_threads(1)
     mine = {rows: ours(rows, options.frames, options.clips, options.seed) for rows in options.rows}
     for rows, figures in mine.items():
-        steps = ", ".join(f"{name} {figures[name]:.1f}" for name in STEPS.values() if name in figures)
+        steps = ", ".join(f"{name} {spent:.1f}" for name, spent in figures.items() if name != "all in")
         print(f"{rows} rows: phantom {figures['all in']:.1f} ms a frame, all in ({steps})", flush=True)
     theirs = simus(options.rows, options.lines, options.seed)
     print(f"SIMUS, {theirs['scatterers']} scatterers, {DEPTH_MM:.0f} mm deep: one diverging wave", end=" ")
