@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from phantom_transfer import SHARED
+
 ROOT = Path(__file__).parents[1]
-CAMUS = ROOT.parent / "shared" / "data" / "camus-dev"
 SMALL = {
     "pretrain": (
         ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"],
@@ -48,7 +49,7 @@ def test_the_table_of_files_has_a_row_for_each(tmp_path, a_file):
     assert last_line("real_files", str(tmp_path)).endswith("no pixel data |")
 
 
-@pytest.mark.skipif(not CAMUS.is_dir(), reason="no ../shared/data/camus-dev here")
+@pytest.mark.skipif(not (SHARED / "camus-dev").is_dir(), reason="no ../shared/data/camus-dev here")
 def test_transfer_to_real_stills_is_judged_with_few_labels_and_with_none(tmp_path):
     small = ["--patients", "6", "--frames", "2", "--image-rows", "96", "--input-size", "32", "--width", "4"]
     quick = ["--epochs", "1", "--labelled", "5", "--draws", "1", "--steps", "3"]
