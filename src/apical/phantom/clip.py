@@ -179,7 +179,7 @@ def look(
         way = sweep(plane, end, frames)
     planes = held(way, _drift(frames, rng), rng)
     state = beating.state_at(seconds)
-    heart, beside = heart_at(patient, state), ribs(patient, ideal, view)
+    heart, beside = at_rest.at(state), ribs(patient, ideal, view)
     polar, labels = insonate(heart, machine, planes, grid, conditions, seconds, generator, beside)
     grid = replace(grid, ranges=grid.ranges[above:])
     conditions = replace(conditions, tgc_db=conditions.tgc_db[above:])
@@ -205,6 +205,7 @@ def look(
     )
 
 
+@torch.inference_mode()
 def insonate(
     heart: Heart,
     machine: Machine,

@@ -78,11 +78,32 @@ class Heart:
     tricuspid: Ring
     aortic: SemilunarValve
     pulmonary: SemilunarValve
-    tubes: tuple[Tube, ...]
+    vessels: tuple[Tube, ...]
+    muscles: tuple[Tube, ...]  # two papillary ones of the left ventricle, and the moderator band
+    chordae: tuple[Tube, ...]
+
+    @property
+    def tubes(self) -> tuple[Tube, ...]:
+        """All of them."""
+        return (*self.vessels, *self.muscles, *self.chordae)
+
+    def at(self, state: CardiacState) -> "Heart":
+        """The same heart at the moments of `state`."""
+        mitral = replace(self.mitral, opening=state.mitral_opening)
+        return replace(
+            self,
+            motion=motion_of(self.patient, state),
+            state=state,
+            mitral=mitral,
+            tricuspid=replace(self.tricuspid, opening=state.mitral_opening),
+            aortic=replace(self.aortic, opening=state.aortic_opening),
+            pulmonary=replace(self.pulmonary, opening=state.aortic_opening),
+            chordae=_chordae(mitral, self.muscles),
+        )
 
     def during(self, frames: slice) -> "Heart":
         """The heart at some of the frames."""
-        return heart_at(self.patient, self.state.during(frames))
+        return self.at(self.state.during(frames))
 
 
 def heart_at(patient: Patient, state: CardiacState) -> Heart:
@@ -128,14 +149,14 @@ def heart_at(patient: Patient, state: CardiacState) -> Heart:
             patient.cusp_azimuth + 60,
             state.aortic_opening,
         ),
-        tubes=(
+        vessels=(
             *_aorta(patient, root, aorta_direction),
             *outflow,
             *trunk,
             *_veins(patient, la_centre, ra_centre),
-            *muscles,
-            *_chordae(mitral, muscles[:2]),
         ),
+        muscles=muscles,
+        chordae=_chordae(mitral, muscles),
     )
 
 
@@ -232,7 +253,7 @@ def _veins(patient: Patient, la_centre: Floats, ra_centre: Floats) -> list[Tube]
     return [replace(tube, vein=True) for tube in veins]
 
 
-def _papillary_muscles(patient: Patient) -> list[Tube]:
+def _papillary_muscles(patient: Patient) -> tuple[Tube, ...]:
     """Two papillary muscles of the left ventricle and the moderator band of the right."""
     muscles = []
     for degrees in patient.papillary_azimuths:
@@ -244,13 +265,13 @@ def _papillary_muscles(patient: Patient) -> list[Tube]:
     septum = azimuth(patient.rv_azimuth) * (epicardium + 2) + AXIS * 0.68 * patient.rv_length
     free_wall = azimuth(patient.rv_azimuth + 12) * (epicardium + 0.8 * patient.rv_radius)
     band = Tube(septum, free_wall + AXIS * 58 * size, 2.2, 2.0, 0.0, Tissue.PAPILLARY)
-    return [*muscles, band]
+    return (*muscles, band)
 
 
-def _chordae(mitral: Ring, muscles: list[Tube]) -> list[Tube]:
+def _chordae(mitral: Ring, muscles: tuple[Tube, ...]) -> tuple[Tube, ...]:
     """Threads from each papillary muscle to both leaflets."""
-    return [
+    return tuple(
         Tube(muscle.start, end, 0.5, 0.4, 0.0, Tissue.LEAFLET)
-        for muscle in muscles
+        for muscle in muscles[:2]
         for end in chordae_ends(mitral, muscle.start)
-    ]
+    )

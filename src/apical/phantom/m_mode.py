@@ -7,7 +7,6 @@ import numpy as np
 
 from apical.phantom.clip import Sight, insonate
 from apical.phantom.device import random_numbers
-from apical.phantom.heart import heart_at
 from apical.phantom.machine import gray_map
 from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
@@ -80,7 +79,7 @@ def beam_over_time(shot: Shot, sight: Sight, strip: Strip, angle: float) -> Pixe
     plane = sight.planes.frame(0)
     still = plane.repeated(len(breath))
     planes = replace(still, probe=still.probe + breath[:, None] * plane.beam)
-    heart = heart_at(shot.patient, strip.rhythm.state_at(strip.times))
+    heart = sight.heart.at(strip.rhythm.state_at(strip.times))
     generator = random_numbers(shot.rng)
     polar, _ = insonate(heart, shot.machine, planes, grid, conditions, strip.times, generator, sight.ribs)
     lines = cv2.GaussianBlur(np.ascontiguousarray(polar[:, BEAMS // 2].T), (0, 0), sigmaX=0.8, sigmaY=0.01)

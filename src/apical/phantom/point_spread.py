@@ -39,15 +39,15 @@ def lateral_spread(grid: PolarGrid, probe: Probe, conditions: Conditions) -> Ten
     sigma = (width * defocus + aperture)[:, None] * steered
     index = torch.arange(len(grid.angles), dtype=torch.float32)
     lobes = _bells(index, math.radians(probe.side_lobes_degrees) / grid.beam_radians)
-    return _keeping_power(_bells(index, sigma[..., None]) + conditions.side_lobes * lobes)
+    return _keeping_power(_bells(index, sigma[..., None]).add_(conditions.side_lobes * lobes))
 
 
 def _bells(index: Tensor, sigma: Tensor | float) -> Tensor:
     """Gaussians of all pairs of `index` ([size]), `sigma` wide ([..., size, 1]): [..., size, size]."""
-    distance = (index[:, None] - index) / sigma
-    return torch.exp(-0.5 * (distance * distance).clamp(max=50))  # denormal numbers would be slow
+    squared = ((index[:, None] - index) / sigma).square_()
+    return squared.clamp_(max=50).mul_(-0.5).exp_()  # denormal numbers would be slow
 
 
 def _keeping_power(rows: Tensor) -> Tensor:
-    """Scale rows so that white noise keeps its power."""
-    return rows / rows.square().sum(dim=-1, keepdim=True).sqrt()
+    """Scale rows (in place) so that white noise keeps its power."""
+    return rows.div_(rows.square().sum(dim=-1, keepdim=True).sqrt_())

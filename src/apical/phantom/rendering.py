@@ -11,7 +11,7 @@ from apical.phantom.anatomy import Floats
 from apical.phantom.clip import Sight
 from apical.phantom.device import array
 from apical.phantom.ecg import draw_ecg, ecg_region
-from apical.phantom.heart import Heart, Tissue, heart_at
+from apical.phantom.heart import Heart, Tissue
 from apical.phantom.screen import Pixels, Region
 from apical.phantom.shapes import PolarGrid
 from apical.phantom.shot import VOLUME, ModeClip, Shot, VolumeTint, house, surround
@@ -74,7 +74,7 @@ def volume_clip(shot: Shot) -> ModeClip:
 
     plain = replace(machine, marker="none", depth_ticks="none", gray_bar="none", background=0)
     render = _onto_valves if along_beam else _cut_open
-    hearts = [heart_at(shot.patient, beats.held(number, SLICES)) for number in range(count)]
+    hearts = [sight.heart.at(beats.held(number, SLICES)) for number in range(count)]
     pictures = [render(shot, sight, heart, grain, gaze, tint) for heart in hearts]
     lit = np.stack(pictures).max(axis=(0, 3))
     around = np.asarray(cv2.dilate(lit, np.ones((9, 9), np.uint8))) > 0

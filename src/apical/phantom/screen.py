@@ -13,6 +13,8 @@ from apical.phantom.shapes import PolarGrid
 
 Pixels = NDArray[np.uint8]
 
+BLUR_REACH = 4  # pixels beside the sector that its sharpening looks at, and one more
+
 
 @dataclass(frozen=True, slots=True)
 class Screen:
@@ -44,9 +46,12 @@ class Screen:
         x1, y1 = np.ceil(corners.max(axis=0)).astype(int)
         return int(x0), int(y0), int(x1), int(y1)
 
-    def maps(self, grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """Sample index, beam index and "is in the sector" of each pixel: [rows, columns]."""
-        y, x = np.mgrid[0 : self.rows, 0 : self.columns].astype(np.float32)
+    def maps(
+        self, grid: PolarGrid, box: tuple[slice, slice] = np.s_[:, :]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Sample index, beam index and "is in the sector" of each pixel: [rows, columns] (of a `box`)."""
+        rows, columns = (np.arange(size, dtype=np.float32) for size in (self.rows, self.columns))
+        y, x = rows[box[0], None], columns[box[1]]
         down, right = (y - self.apex_y) * self.mm_per_pixel, (x - self.apex_x) * self.mm_per_pixel
         ranges, angles = np.hypot(down, right), np.arctan2(right, down)
         sample = ((ranges - grid.ranges[0]) / grid.sample_mm).astype(np.float32)
@@ -128,7 +133,9 @@ def scan_convert(
     Returns gray frames (uint8 [frames, rows, columns], 0 outside the sector) and where the sector is (bool
     [rows, columns]).
     """
-    sample, beam, inside = screen.maps(grid)
+    x0, y0, x1, y1 = screen.region()
+    box = np.s_[max(0, y0 - BLUR_REACH) : y1 + BLUR_REACH, max(0, x0 - BLUR_REACH) : x1 + BLUR_REACH]
+    sample, beam, within = screen.maps(grid, box)
     curve = gray_map(machine)
     frames = np.zeros((len(polar), screen.rows, screen.columns), np.uint8)
     maps = cv2.convertMaps(sample, beam, cv2.CV_16SC2)
@@ -137,6 +144,7 @@ def scan_convert(
         if machine.sharpening:
             smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
             image = cv2.addWeighted(image, 1 + machine.sharpening, smooth, -machine.sharpening, 0)
-        cv2.LUT(image, curve, dst=frame)
-        frame *= inside.view(np.uint8)
+        np.multiply(cv2.LUT(image, curve), within.view(np.uint8), out=frame[box])
+    inside = np.zeros((screen.rows, screen.columns), np.bool_)
+    inside[box] = within
     return frames, inside

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
@@ -20,7 +21,7 @@ from apical.phantom.valves import column
 
 Window = tuple[slice, slice, slice]  # frames, beams, samples
 
-COARSE = (4, 6)  # beams and samples between the points by which windows are found
+COARSE = (4, 6)
 STRETCH = 3.2  # by no more than this are two near points parted when the motion is undone
 
 
@@ -78,44 +79,46 @@ class Points:
         """
         beams, samples = self.x.shape[1:]
         at_beams, at_samples = _every(beams, COARSE[0]), _every(samples, COARSE[1])
-        points = [part[:, at_beams][:, :, at_samples].flatten() for part in (self.x, self.y, self.z)]
+        points = torch.stack([self.x, self.y, self.z])
+        points = points.index_select(2, torch.tensor(at_beams)).index_select(3, torch.tensor(at_samples))
+        shape, points = points.shape[1:], points.view(3, -1)
         grid = self.grid
         spacing = np.hypot(
             COARSE[0] * grid.beam_radians * grid.ranges[at_samples], COARSE[1] * grid.sample_mm
         )
-        slack = floats(STRETCH * spacing / 2)
-        slack = slack.expand(len(self.x), len(at_beams), -1).flatten()  # of each point
-        axes = ends - starts
-        scaled = axes / np.maximum(np.sum(axes**2, axis=-1, keepdims=True), 1e-9)
-        start, axis, unit_axis, reach = (
-            floats(part)[:, :, None] for part in (starts, axes, scaled, radii[:, None])
-        )
-        along = (unit_axis[:, :, 0] @ torch.stack(points)).sub_((start * unit_axis).sum(dim=1))
-        along = along.clamp_(0, 1)
-        squared = torch.zeros_like(along)
-        for i in range(3):
-            offset = torch.addcmul(start[:, i] - points[i], along, axis[:, i])
-            squared.addcmul_(offset, offset)
-        beside = squared.sqrt_().sub_(slack).view(len(radii), len(self.x), -1)
-        hit = (beside.amin(dim=1) < reach[:, 0]).view(-1, len(at_beams), len(at_samples))
-        return [self._box(one, at_beams, at_samples) for one in array(hit)]
+        near = floats((radii[:, None] + STRETCH * spacing / 2) ** 2)  # [capsules, samples]
 
-    def _box(self, hit: np.ndarray, at_beams: list[int], at_samples: list[int]) -> Window | None:
-        by_beam, by_sample = np.flatnonzero(hit.any(axis=1)), np.flatnonzero(hit.any(axis=0))
-        if not len(by_beam):
-            return None
-        first_beam, last_beam = max(0, by_beam[0] - 1), min(len(at_beams) - 1, by_beam[-1] + 1)
-        first_sample, last_sample = max(0, by_sample[0] - 1), min(len(at_samples) - 1, by_sample[-1] + 1)
-        return (
-            slice(None),
-            slice(at_beams[first_beam], at_beams[last_beam] + 1),
-            slice(at_samples[first_sample], at_samples[last_sample] + 1),
+        # The squared distance from the axis, multiplied out: |p - s|2 - |a|2 c (2t - c), with the nearest
+        # point of the axis at t, c within the capsule.
+        axes = ends - starts
+        lengths = np.maximum(np.sum(axes**2, axis=1, keepdims=True), 1e-9)
+        shares = axes / lengths
+        along = torch.addmm(floats(-np.sum(starts * shares, axis=1, keepdims=True)), floats(shares), points)
+        within = along.clamp(0, 1)
+        squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
+        squared += points.square().sum(dim=0)
+        squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
+        hit = array((squared.view(-1, *shape) < near[:, None, None]).any(dim=1))
+        boxes = zip(
+            hit.any(axis=(1, 2)),
+            _extents(hit.any(axis=2), at_beams),
+            _extents(hit.any(axis=1), at_samples),
+            strict=True,
         )
+        return [(slice(None), *box) if any_hit else None for any_hit, *box in boxes]
 
 
 def _every(count: int, step: int) -> list[int]:
     """Every `step`th index, and the last one."""
     return sorted({*range(0, count, step), count - 1})
+
+
+def _extents(hits: NDArray[np.bool_], places: list[int]) -> list[slice]:
+    """From the first to the last hit of each row ([rows, places]), and one place more on both sides."""
+    last = len(places) - 1
+    firsts = np.maximum(hits.argmax(axis=1) - 1, 0)
+    lasts = np.minimum(last - hits[:, ::-1].argmax(axis=1) + 1, last)
+    return [slice(places[first], places[end] + 1) for first, end in zip(firsts, lasts, strict=True)]
 
 
 def beam_directions(plane: Plane, grid: PolarGrid) -> Floats:
@@ -218,10 +221,9 @@ class Capsules:
     @staticmethod
     def of(tubes: Sequence[Tube], frames: int) -> "Capsules":
         """Gather `tubes`, in a clip of some frames."""
-        starts, ends = (
-            np.array([np.broadcast_to(point, (frames, 3)) for point in points]).reshape(-1, frames, 3)
-            for points in ([tube.start for tube in tubes], [tube.end for tube in tubes])
-        )
+        starts, ends = np.empty((2, len(tubes), frames, 3))
+        for number, tube in enumerate(tubes):
+            starts[number], ends[number] = tube.start, tube.end
         axes = ends - starts
         along = axes / np.sum(axes**2, axis=-1, keepdims=True)
         columns = floats(np.stack([starts, axes, along])).movedim(-1, 2)[..., None, None]

@@ -125,8 +125,8 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
 
 def _paint(labels: Tensor, shape: Tensor, tissue: Tissue) -> None:
     """Label what lies inside a shape (in place)."""
-    inside = torch.lt(shape, 0, out=torch.empty_like(shape))  # as numbers: several times as fast as a mask
-    labels.add_(inside.mul_(float(tissue) - labels))
+    outside = torch.ge(shape, 0, out=torch.empty_like(shape))  # as numbers: several times as fast as a mask
+    labels.sub_(float(tissue)).mul_(outside).add_(float(tissue))
 
 
 def _chambers(heart: Heart, points: Points) -> _Chambers:
