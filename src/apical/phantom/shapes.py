@@ -6,10 +6,10 @@ All tensors are float32 [frames, beams, samples] unless said otherwise, or the p
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
@@ -98,14 +98,13 @@ class Points:
         squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
         squared += points.square().sum(dim=0)
         squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
-        hit = array((squared.view(-1, *shape) < near[:, None, None]).any(dim=1))
-        boxes = zip(
-            hit.any(axis=(1, 2)),
-            _extents(hit.any(axis=2), at_beams),
-            _extents(hit.any(axis=1), at_samples),
-            strict=True,
-        )
-        return [(slice(None), *box) if any_hit else None for any_hit, *box in boxes]
+        hit = array((squared.view(-1, *shape) < near[:, None, None]).any(dim=1))  # [capsules, beams, samples]
+        touched = np.asarray(hit.any(axis=(1, 2)))
+        at_all = zip(_extents(hit.any(axis=2), at_beams), _extents(hit.any(axis=1), at_samples), strict=True)
+        return [
+            (slice(None), beams_there, samples_there) if touches else None
+            for touches, (beams_there, samples_there) in zip(touched.tolist(), at_all, strict=True)
+        ]
 
 
 def _every(count: int, step: int) -> list[int]:
@@ -113,8 +112,8 @@ def _every(count: int, step: int) -> list[int]:
     return sorted({*range(0, count, step), count - 1})
 
 
-def _extents(hits: NDArray[np.bool_], places: list[int]) -> list[slice]:
-    """From the first to the last hit of each row ([rows, places]), and one place more on both sides."""
+def _extents(hits: Any, places: list[int]) -> list[slice]:
+    """From the first to the last hit of each row (bool [rows, places]), and one place more on both sides."""
     last = len(places) - 1
     firsts = np.maximum(hits.argmax(axis=1) - 1, 0)
     lasts = np.minimum(last - hits[:, ::-1].argmax(axis=1) + 1, last)
