@@ -116,7 +116,7 @@ def _narrowing(patient: Patient, ejected: Floats, descent: Floats) -> Floats:
     z = np.linspace(0, patient.lv_length, 400)
     area = inner_radius_squared(patient, torch.from_numpy(z)).numpy()
     fades = np.clip((z + ANNULUS_MM[0]) / sum(ANNULUS_MM), 0, 1)
-    whole, once, twice = (float(np.trapezoid(area * fades**power, z)) for power in (0, 1, 2))
+    whole, once, twice = np.trapezoid(area * np.stack([np.ones_like(z), fades, fades * fades]), z)
     wanted = whole * (1 - ejected) / (1 - descent / patient.lv_length)
     rest = np.maximum(once**2 - twice * (whole - wanted), 0)
     return (once - np.sqrt(rest)) / twice

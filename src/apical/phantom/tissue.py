@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from apical.phantom.anatomy import Floats
 from apical.phantom.axes import body
@@ -39,6 +40,7 @@ CUSPS_THINNER_MM = 0.4  # half-thickness, than the leaflets of the other valves
 APICAL_THINNING = 0.4  # share of the ventricular wall's thickness that is lost towards the apex
 TRABECULAE_MM = (0.7, 1.6)  # of the left and right ventricle's inner surface, at the apex
 TRABECULA_WAVE = (0.75, 0.66, 0.52)  # rad/mm: 7 to 12 mm from one to the next
+JUST_INSIDE_MM = -1e-30  # where a distance counts as inside
 FLUID_IN_FRONT = 0.3  # thickness of an effusion before the heart, of that behind it: it sinks
 
 
@@ -95,38 +97,31 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
     ranges = floats(grid.ranges)
     thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
 
-    # From the outside inwards: what is painted later covers what was painted before.
-    labels = _surroundings(heart, points, surface)
-    _paint(labels, tubes.vessel_wall, Tissue.VESSEL_WALL)
-    _paint(labels, atria - ATRIAL_WALL_MM, Tissue.ATRIAL_WALL)
-    _paint(labels, rv_outer, Tissue.RV_WALL)
-    _paint(labels, chambers.lv_outer, Tissue.MYOCARDIUM)
-    _paint(labels, blood, Tissue.BLOOD)
-    _paint(labels, torch.maximum(tubes.muscle, ventricles - 1), Tissue.PAPILLARY)
+    layers = _surroundings(heart, points, surface)
+    layers.cover(tubes.vessel_wall, Tissue.VESSEL_WALL)
+    layers.cover(atria - ATRIAL_WALL_MM, Tissue.ATRIAL_WALL)
+    layers.cover(rv_outer, Tissue.RV_WALL)
+    layers.cover(chambers.lv_outer, Tissue.MYOCARDIUM)
+    layers.cover(blood, Tissue.BLOOD)
+    layers.cover(torch.maximum(tubes.muscle, ventricles - 1), Tissue.PAPILLARY)
     leaflet = valves - thin.clamp(min=heart.patient.leaflet_half_thickness)
     leaflet = torch.minimum(leaflet, tubes.chordae - 0.6 * thin)
-    _paint(labels, torch.maximum(leaflet, blood), Tissue.LEAFLET)
+    layers.cover(torch.maximum(leaflet, blood), Tissue.LEAFLET)
     chest_wall = (points.waves[1] * (-0.08 * heart.patient.chest_wall)).add_(
         ranges - heart.patient.chest_wall
     )
-    _paint(labels, chest_wall, Tissue.CHEST_WALL)
+    layers.cover(chest_wall, Tissue.CHEST_WALL)
     bones = Capsules.of(ribs, 1)
     for number in range(len(ribs)):
-        _paint(labels, bones.distance(number, *points.space), Tissue.RIB)
+        layers.cover(bones.distance(number, *points.space), Tissue.RIB)
     place = (points.x, points.y, points.z)
     return TissueMap(
-        labels=labels.to(torch.uint8),
+        labels=layers.labels(),
         place=place,
         ripple=wave_at(heart.patient.warp[2], place),
         outside=surface.clamp(min=0),
         facing=chambers.facing,
     )
-
-
-def _paint(labels: Tensor, shape: Tensor, tissue: Tissue) -> None:
-    """Label what lies inside a shape (in place)."""
-    outside = torch.ge(shape, 0, out=torch.empty_like(shape))  # as numbers: several times as fast as a mask
-    labels.sub_(float(tissue)).mul_(outside).add_(float(tissue))
 
 
 def _chambers(heart: Heart, points: Points) -> _Chambers:
@@ -199,8 +194,8 @@ def _valves(heart: Heart, points: Points) -> tuple[Tensor, Tensor]:
     return orifices, middles
 
 
-def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
-    """Label everything outside the heart: pericardium, effusion, fat, lung, liver."""
+def _surroundings(heart: Heart, points: Points, surface: Tensor) -> "_Layers":
+    """Everything outside the heart: pericardium, effusion, fat, lung, liver."""
     patient, wave = heart.patient, points.waves[0]
     mid_ventricle = np.array([0.0, 0.0, 35.0 * patient.size])
 
@@ -218,12 +213,32 @@ def _surroundings(heart: Heart, points: Points, surface: Tensor) -> Tensor:
     fluid = behind.mul_(patient.effusion * (1 - FLUID_IN_FRONT)).add_(patient.effusion * FLUID_IN_FRONT)
     beyond_fluid = surface - fluid
 
-    labels = torch.full_like(surface, Tissue.LUNG)
+    layers = _Layers(surface, Tissue.LUNG)
     fat = (beyond_fluid - EPICARDIAL_FAT_MM).sub_(wave, alpha=4)
-    _paint(labels, torch.minimum(mediastinum, fat), Tissue.FAT)
-    _paint(labels, above_diaphragm, Tissue.PERICARDIUM)
-    _paint(labels, above_diaphragm.add_(LIVER_CAPSULE_MM), Tissue.LIVER)
-    _paint(labels, beyond_fluid - PERICARDIUM_MM, Tissue.PERICARDIUM)
+    layers.cover(torch.minimum(mediastinum, fat), Tissue.FAT)
+    layers.cover(above_diaphragm, Tissue.PERICARDIUM)
+    layers.cover(above_diaphragm.add_(LIVER_CAPSULE_MM), Tissue.LIVER)
+    layers.cover(beyond_fluid - PERICARDIUM_MM, Tissue.PERICARDIUM)
     if patient.effusion > 0:
-        _paint(labels, beyond_fluid, Tissue.EFFUSION)
-    return labels
+        layers.cover(beyond_fluid, Tissue.EFFUSION)
+    return layers
+
+
+class _Layers:
+    """Tissues over one another, from the outside inwards: a later one covers those before."""
+
+    def __init__(self, like: Tensor, ground: Tissue) -> None:
+        self.tissues = [ground]
+        self.top = torch.zeros_like(like)  # minus the number of the topmost layer
+
+    def cover(self, shape: Tensor, tissue: Tissue) -> None:
+        """Lay a tissue over all that lies inside a shape."""
+        number = -float(len(self.tissues))  # where it is inside; a mask would take several times as long
+        inside = functional.threshold(shape, JUST_INSIDE_MM, number)
+        torch.minimum(self.top, inside, out=self.top)
+        self.tissues.append(tissue)
+
+    def labels(self) -> Tensor:
+        """The tissue on top, uint8."""
+        tissues = torch.tensor(self.tissues, dtype=torch.uint8)
+        return tissues.index_select(0, (-self.top).flatten().int()).view(self.top.shape)
