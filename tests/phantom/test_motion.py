@@ -36,7 +36,9 @@ def volume_ml(patient: Patient, thickness: float) -> np.ndarray:
     axis = np.arange(-45, 45, 1.0)
     points = np.stack(np.meshgrid(axis, axis, np.arange(0, 110, 1.0), indexing="ij"), axis=-1).reshape(-1, 3)
     back = undone(patient, points, END_DIASTOLE_AND_SYSTOLE)
-    radius = np.sqrt(inner_radius_squared(patient, torch.from_numpy(back[..., 2])).numpy())
+    radius = np.sqrt(
+        inner_radius_squared(patient.lv_length, patient.lv_radius, torch.from_numpy(back[..., 2])).numpy()
+    )
     inside = (np.hypot(back[..., 0], back[..., 1]) < radius + thickness * (radius > 0)) & (back[..., 2] > 0)
     within = inside & (back[..., 2] < patient.lv_length)
     return within.sum(axis=1) / 1000
@@ -136,7 +138,7 @@ def cavity(patient: Patient, phase: float, x: np.ndarray, y: np.ndarray, z: np.n
     waves = [(wave, wave_at(wave, space)) for wave in patient.warp]
     straight = [part + sum(wave[i] * sine for wave, sine in waves) for i, part in enumerate(space)]
     back = motion_of(patient, state(np.array([phase]))).undo(*straight)
-    radius = torch.sqrt(inner_radius_squared(patient, back[2]))
+    radius = torch.sqrt(inner_radius_squared(patient.lv_length, patient.lv_radius, back[2]))
     inside = (torch.hypot(back[0], back[1]) < radius) & (back[2] > 0) & (back[2] < patient.lv_length)
     return inside.numpy()
 

@@ -249,10 +249,10 @@ def separation(gray: Pixels, labels: NDArray[np.uint8]) -> float:
 
 def compose(gray: Pixels, surround: Pixels, machine: Machine) -> Pixels:
     """Tint the sector and add its surround; each is black where the other is. RGB uint8."""
-    colours = (np.arange(256)[:, None] * np.array(machine.tint)).round().astype(np.uint8)[None]
+    curves = (np.array(machine.tint)[:, None] * np.arange(256)).round().astype(np.uint8)
     pictures = np.empty((*gray.shape, 3), np.uint8)
     for image, picture in zip(gray, pictures, strict=True):
-        cv2.add(surround, cv2.LUT(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB), colours), dst=picture)
+        cv2.add(surround, cv2.merge([cv2.LUT(image, curve) for curve in curves]), dst=picture)
     return pictures
 
 

@@ -10,6 +10,7 @@ Tensors are float32 [frames, beams, samples].
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -67,7 +68,7 @@ class Motion:
         strength = (z + ANNULUS_MM[0]).div_(sum(ANNULUS_MM)).clamp_(0, 1)
         strength = strength.mul_((z - length).div_(-15).add_(1).clamp_(0, 1))
         squared = (u * u).addcmul_(v, v).add_(1e-6)
-        inner = inner_radius_squared(patient, z)
+        inner = inner_radius_squared(length, patient.lv_radius, z)
         kept = (strength * -_column(self.narrowing)).add_(1).square_()
         in_blood = squared / kept
         slower = strength.mul_(-shortened).add_(1)
@@ -100,11 +101,11 @@ def motion_of(patient: Patient, state: CardiacState) -> Motion:
     )
 
 
-def inner_radius_squared(patient: Patient, z: Tensor) -> Tensor:
+def inner_radius_squared(lv_length: float, lv_radius: float, z: Tensor) -> Tensor:
     """Square of the left ventricle's inner radius at end-diastole at heights `z`; 0 beyond the apex."""
-    widest = WIDEST * patient.lv_length
-    share = z.clamp(min=0).sub_(widest).div_(patient.lv_length - widest)
-    return share.square_().neg_().add_(1).clamp_(min=0).mul_(patient.lv_radius**2)
+    widest = WIDEST * lv_length
+    share = z.clamp(min=0).sub_(widest).div_(lv_length - widest)
+    return share.square_().neg_().add_(1).clamp_(min=0).mul_(lv_radius**2)
 
 
 def _narrowing(patient: Patient, ejected: Floats, descent: Floats) -> Floats:
@@ -113,13 +114,20 @@ def _narrowing(patient: Patient, ejected: Floats, descent: Floats) -> Floats:
     With the narrowing n fading as f(z) towards the base, the volume is the integral of r2 (1 - n f)2 over
     the length that is left: a quadratic in n.
     """
-    z = np.linspace(0, patient.lv_length, 400)
-    area = inner_radius_squared(patient, torch.from_numpy(z)).numpy()
-    fades = np.clip((z + ANNULUS_MM[0]) / sum(ANNULUS_MM), 0, 1)
-    whole, once, twice = np.trapezoid(area * np.stack([np.ones_like(z), fades, fades * fades]), z)
+    whole, once, twice = _moments(patient.lv_length, patient.lv_radius)
     wanted = whole * (1 - ejected) / (1 - descent / patient.lv_length)
     rest = np.maximum(once**2 - twice * (whole - wanted), 0)
     return (once - np.sqrt(rest)) / twice
+
+
+@lru_cache(256)
+def _moments(lv_length: float, lv_radius: float) -> tuple[float, float, float]:
+    """Integrals of r2, r2 f and r2 f2 along a left ventricle at end-diastole."""
+    z = np.linspace(0, lv_length, 400)
+    area = inner_radius_squared(lv_length, lv_radius, torch.from_numpy(z)).numpy()
+    fades = np.clip((z + ANNULUS_MM[0]) / sum(ANNULUS_MM), 0, 1)
+    whole, once, twice = (float(np.trapezoid(area * fades**power, z)) for power in (0, 1, 2))
+    return whole, once, twice
 
 
 def _column(values: Floats) -> Tensor:

@@ -48,24 +48,26 @@ def scatterers(place: tuple[Tensor, Tensor, Tensor], lattice: Lattice) -> Tensor
     ]
     low = [site.floor() for site in sites[:2]]
     part = [site.sub_(floor) for site, floor in zip(sites[:2], low, strict=True)]
-    near = [floor.int() & (SITES - 1) for floor in low]
-    far = [(index + 1) & (SITES - 1) for index in near]
+    near, aside = (floor.int().bitwise_and_(SITES - 1) for floor in low)
+    far = (near + 1).bitwise_and_(SITES - 1)
     across = (sites[2].round_().int() & (SITES - 1)) * SITES
     numbers = _numbers(place[0].device)
     total = 1 - 2 * part[0] * (1 - part[0])  # sum of the squared weights
     scale = total.mul_(1 - 2 * part[1] * (1 - part[1])).rsqrt_()
     values = torch.zeros((2, *place[0].shape), device=place[0].device)
-    for along, along_weight in ((near[0], scale - scale * part[0]), (far[0], scale * part[0])):
-        row = (across + along) * SITES
-        for aside, aside_weight in ((near[1], 1 - part[1]), (far[1], part[1])):
-            found = numbers.index_select(0, (row + aside).flatten())
-            found = torch.view_as_real(found).T.view(values.shape)
-            values.addcmul_(found, along_weight * aside_weight)
+    weights = scale - scale * part[0], scale * part[0]
+    for along, along_weight in zip((near, far), weights, strict=True):
+        found = numbers.index_select(0, (across + along).mul_(SITES).add_(aside).flatten())
+        pair = found.view(torch.float32).view(-1, 4).T.view(2, *values.shape)  # at aside, and one further
+        values.addcmul_(pair[0], along_weight * (1 - part[1]))
+        values.addcmul_(pair[1], along_weight * part[1])
     return values
 
 
 @functools.lru_cache(maxsize=4)
 def _numbers(device: torch.device) -> Tensor:
-    """Complex normal numbers, complex64 [SITES ** 3]."""
+    """Complex normal numbers of each site and of the one beside it, joined: complex128 [SITES ** 3]."""
     generator = torch.Generator("cpu").manual_seed(0xEC40)
-    return torch.view_as_complex(torch.randn((SITES**3, 2), generator=generator, device="cpu")).to(device)
+    numbers = torch.randn((SITES, SITES, SITES, 2), generator=generator, device="cpu")
+    pairs = torch.cat([numbers, numbers.roll(-1, dims=2)], dim=-1)
+    return pairs.view(torch.complex128).flatten().to(device)
