@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
@@ -22,6 +23,7 @@ from apical.phantom.valves import column
 Window = tuple[slice, slice, slice]  # frames, beams, samples
 
 COARSE = (4, 6)
+BENT = 1.2  # by so much the way between them may be longer than it is straight
 STRETCH = 3.2  # by no more than this are two near points parted when the motion is undone
 
 
@@ -62,7 +64,7 @@ class Points:
     space: tuple[Tensor, Tensor, Tensor]  # where the samples really are
     waves: tuple[Tensor, ...]  # the sines of the warp, between -1 and 1
     directions: Tensor  # of the beams, float32 [frames, beams, 3]
-    grid: PolarGrid
+    some: "_Some"
 
     def empty(self) -> Tensor:
         """A shape that holds no point."""
@@ -72,39 +74,64 @@ class Points:
         """The coordinates within `window`."""
         return self.x[window], self.y[window], self.z[window]
 
-    def windows(self, starts: Floats, ends: Floats, radii: Floats) -> list[Window | None]:
+    def windows(
+        self, starts: Floats, ends: Floats, radii: Floats, felt_beside: NDArray[np.bool_] | bool = False
+    ) -> list[Window | None]:
         """For each capsule (float64 [capsules, 3] twice, and [capsules]) a box of samples around it.
 
-        None where nothing is: what lies there need not be computed.
+        None where nothing is: what lies there need not be computed. Of those `felt_beside` (bool [capsules])
+        the distance matters where they are not, too: their boxes are wider.
         """
-        beams, samples = self.x.shape[1:]
-        at_beams, at_samples = _every(beams, COARSE[0]), _every(samples, COARSE[1])
-        points = torch.stack([self.x, self.y, self.z])
-        points = points.index_select(2, torch.tensor(at_beams)).index_select(3, torch.tensor(at_samples))
-        shape, points = points.shape[1:], points.view(3, -1)
-        grid = self.grid
-        spacing = np.hypot(
-            COARSE[0] * grid.beam_radians * grid.ranges[at_samples], COARSE[1] * grid.sample_mm
-        )
-        near = floats((radii[:, None] + STRETCH * spacing / 2) ** 2)  # [capsules, samples]
+        some = self.some
+        slack = np.where(np.reshape(felt_beside, (-1, 1, 1)), some.wide_slack, some.slack)
+        near = floats((radii[:, None, None] + slack) ** 2)  # [capsules, beams, samples]
 
         # The squared distance from the axis, multiplied out: |p - s|2 - |a|2 c (2t - c), with the nearest
         # point of the axis at t, c within the capsule.
         axes = ends - starts
         lengths = np.maximum(np.sum(axes**2, axis=1, keepdims=True), 1e-9)
         shares = axes / lengths
+        points = some.points.view(3, -1)
         along = torch.addmm(floats(-np.sum(starts * shares, axis=1, keepdims=True)), floats(shares), points)
         within = along.clamp(0, 1)
         squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
         squared += points.square().sum(dim=0)
         squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
-        hit = array((squared.view(-1, *shape) < near[:, None, None]).any(dim=1))  # [capsules, beams, samples]
+        inside = squared.view(-1, *some.points.shape[1:]) < near[:, None]
+        hit = array(inside.any(dim=1))  # [capsules, beams, samples]
         touched = np.asarray(hit.any(axis=(1, 2)))
-        at_all = zip(_extents(hit.any(axis=2), at_beams), _extents(hit.any(axis=1), at_samples), strict=True)
+        at_all = zip(
+            _extents(hit.any(axis=2), some.at_beams), _extents(hit.any(axis=1), some.at_samples), strict=True
+        )
         return [
             (slice(None), beams_there, samples_there) if touches else None
             for touches, (beams_there, samples_there) in zip(touched.tolist(), at_all, strict=True)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """Some of the points, by which it is found out what lies where."""
+
+    points: Tensor  # float32 [3, frames, beams, samples], brought back to end-diastole
+    at_beams: list[int]
+    at_samples: list[int]
+    slack: Floats  # how far from them the points between them may be, mm, float64 [beams, samples]
+    wide_slack: Floats  # the same, wherever the heart is and however it moves, float64 [samples]
+
+
+def _some_of(back: tuple[Tensor, Tensor, Tensor], grid: PolarGrid) -> _Some:
+    beams, samples = back[0].shape[1:]
+    at_beams, at_samples = _every(beams, COARSE[0]), _every(samples, COARSE[1])
+    points = torch.stack(back)
+    points = points.index_select(2, torch.tensor(at_beams)).index_select(3, torch.tensor(at_samples))
+    halves = []
+    for axis in (2, 3):  # half the way to the farther neighbour, at most of all frames
+        steps = array(points.diff(dim=axis).square_().sum(dim=0).amax(dim=0).sqrt_()).astype(np.float64) / 2
+        edges = np.pad(steps, [(1, 1) if axis == side else (0, 0) for side in (2, 3)])
+        halves.append(np.maximum(*(np.delete(edges, end, axis=axis - 2) for end in (0, -1))))
+    spacing = np.hypot(COARSE[0] * grid.beam_radians * grid.ranges[at_samples], COARSE[1] * grid.sample_mm)
+    return _Some(points, at_beams, at_samples, BENT * np.hypot(*halves), wide_slack=STRETCH * spacing / 2)
 
 
 def _every(count: int, step: int) -> list[int]:
@@ -151,7 +178,7 @@ def sector_points(
             moved.add_(sine, alpha=wave[axis])
         straight.append(moved)
     back = motion.undo(straight[0], straight[1], straight[2])
-    return Points(back[0], back[1], back[2], (x, y, z), waves, directions, grid)
+    return Points(*back, (x, y, z), waves, directions, _some_of(back, grid))
 
 
 def rounded_cut(shape: Tensor, cutter: Tensor, rounding_mm: float) -> Tensor:

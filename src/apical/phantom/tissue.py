@@ -158,7 +158,8 @@ def _trabeculae(points: Points) -> Tensor:
 def _tubes(heart: Heart, points: Points) -> _Tubes:
     tubes = _Tubes(*(points.empty() for _ in range(6)))
     capsules = Capsules.of(heart.tubes, len(points.x))
-    windows = points.windows(*capsules.bounds())
+    outflow = np.array([tube.lining is Tissue.RV_WALL for tube in heart.tubes])  # see TissueMap.outside
+    windows = points.windows(*capsules.bounds(), felt_beside=outflow)
     for number, (tube, window) in enumerate(zip(heart.tubes, windows, strict=True)):
         if window is None:  # the tube does not touch the sector
             continue
