@@ -11,7 +11,7 @@ from apical.phantom.axes import body
 from apical.phantom.cycle import END_SYSTOLE, cardiac_state
 from apical.phantom.heart import Heart, Tissue, heart_at
 from apical.phantom.planes import TYPICAL_DEPTH, VIEWS, ideal_plane
-from apical.phantom.shapes import Points, PolarGrid
+from apical.phantom.shapes import EVERYWHERE, Points, PolarGrid
 from apical.phantom.tissue import classify
 
 GRID = PolarGrid(np.linspace(3, 160, 160), np.linspace(-0.7, 0.7, 90))
@@ -141,15 +141,16 @@ def test_every_view_shows_blood(view: str) -> None:
 def test_skipping_what_cannot_touch_the_plane_changes_nothing(
     view: str, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The windows are an economy only: computing every shape everywhere gives the same labels."""
+    """Windows are an economy only: computing every shape everywhere gives the same labels and distances."""
     patient = sample_patient(np.random.default_rng(seed), 1.0, len(Tissue))
     heart = beating(patient, [0.0, 0.33])
     plane, _ = ideal_plane(heart, view)
     planes = plane.repeated(2)
-    thrifty = classify(heart, planes, GRID).labels
-    everywhere = (slice(None),) * 3
-    monkeypatch.setattr(Points, "windows", lambda self, starts, ends, radii, **_: [everywhere] * len(radii))
-    assert (classify(heart, planes, GRID).labels == thrifty).all()
+    thrifty = classify(heart, planes, GRID)
+    monkeypatch.setattr(Points, "windows", lambda self, starts, ends, radii: [EVERYWHERE] * len(radii))
+    exact = classify(heart, planes, GRID)
+    assert (exact.labels == thrifty.labels).all()
+    assert (exact.outside == thrifty.outside).all()
 
 
 def test_frames_do_not_influence_each_other() -> None:

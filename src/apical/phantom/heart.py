@@ -84,7 +84,7 @@ class Heart:
 
     @property
     def tubes(self) -> tuple[Tube, ...]:
-        """All of them."""
+        """Everything that is drawn as a tube."""
         return (*self.vessels, *self.muscles, *self.chordae)
 
     def at(self, state: CardiacState) -> "Heart":

@@ -13,7 +13,8 @@ from apical.phantom.shapes import PolarGrid
 
 Pixels = NDArray[np.uint8]
 
-BLUR_REACH = 4  # pixels beside the sector that its sharpening looks at, and one more
+BLUR = 1.0  # pixels, deviation of what sharpening compares a picture with
+BESIDE = round(3 * BLUR) + 1  # pixels beside the sector that this looks at, and one more
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def scan_convert(
     [rows, columns]).
     """
     x0, y0, x1, y1 = screen.region()
-    box = np.s_[max(0, y0 - BLUR_REACH) : y1 + BLUR_REACH, max(0, x0 - BLUR_REACH) : x1 + BLUR_REACH]
+    box = np.s_[max(0, y0 - BESIDE) : y1 + BESIDE, max(0, x0 - BESIDE) : x1 + BESIDE]
     sample, beam, within = screen.maps(grid, box)
     curve = gray_map(machine)
     frames = np.zeros((len(polar), screen.rows, screen.columns), np.uint8)
@@ -142,7 +143,7 @@ def scan_convert(
     for frame, echoes in zip(frames, polar, strict=True):
         image = cv2.remap(echoes, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         if machine.sharpening:
-            smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
+            smooth = cv2.GaussianBlur(image, (0, 0), BLUR)
             image = cv2.addWeighted(image, 1 + machine.sharpening, smooth, -machine.sharpening, 0)
         np.multiply(cv2.LUT(image, curve), within.view(np.uint8), out=frame[box])
     inside = np.zeros((screen.rows, screen.columns), np.bool_)

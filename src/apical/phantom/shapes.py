@@ -6,7 +6,6 @@ All tensors are float32 [frames, beams, samples] unless said otherwise, or the p
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +21,9 @@ from apical.phantom.valves import column
 
 Window = tuple[slice, slice, slice]  # frames, beams, samples
 
-COARSE = (4, 6)
-BENT = 1.2  # by so much the way between them may be longer than it is straight
-STRETCH = 3.2  # by no more than this are two near points parted when the motion is undone
+COARSE = (3, 5)  # beams and samples between the points by which windows are found
+BENT = 1.2  # by so much the way from them to the points between may be longer than they are apart
+EVERYWHERE: Window = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class Points:
     space: tuple[Tensor, Tensor, Tensor]  # where the samples really are
     waves: tuple[Tensor, ...]  # the sines of the warp, between -1 and 1
     directions: Tensor  # of the beams, float32 [frames, beams, 3]
-    some: "_Some"
+    coarse: "Coarse"
 
     def empty(self) -> Tensor:
         """A shape that holds no point."""
@@ -74,34 +73,32 @@ class Points:
         """The coordinates within `window`."""
         return self.x[window], self.y[window], self.z[window]
 
-    def windows(
-        self, starts: Floats, ends: Floats, radii: Floats, felt_beside: NDArray[np.bool_] | bool = False
-    ) -> list[Window | None]:
+    def windows(self, starts: Floats, ends: Floats, radii: Floats) -> list[Window | None]:
         """For each capsule (float64 [capsules, 3] twice, and [capsules]) a box of samples around it.
 
-        None where nothing is: what lies there need not be computed. Of those `felt_beside` (bool [capsules])
-        the distance matters where they are not, too: their boxes are wider.
+        None where nothing is: what lies there need not be computed.
         """
-        some = self.some
-        slack = np.where(np.reshape(felt_beside, (-1, 1, 1)), some.wide_slack, some.slack)
-        near = floats((radii[:, None, None] + slack) ** 2)  # [capsules, beams, samples]
+        coarse = self.coarse
+        near = floats((radii[:, None, None] + coarse.slack) ** 2)  # [capsules, beams, samples]
 
         # The squared distance from the axis, multiplied out: |p - s|2 - |a|2 c (2t - c), with the nearest
         # point of the axis at t, c within the capsule.
         axes = ends - starts
         lengths = np.maximum(np.sum(axes**2, axis=1, keepdims=True), 1e-9)
         shares = axes / lengths
-        points = some.points.view(3, -1)
+        points = coarse.points.view(3, -1)
         along = torch.addmm(floats(-np.sum(starts * shares, axis=1, keepdims=True)), floats(shares), points)
         within = along.clamp(0, 1)
         squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
         squared += points.square().sum(dim=0)
         squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
-        inside = squared.view(-1, *some.points.shape[1:]) < near[:, None]
+        inside = squared.view(-1, *coarse.points.shape[1:]) < near[:, None]
         hit = array(inside.any(dim=1))  # [capsules, beams, samples]
-        touched = np.asarray(hit.any(axis=(1, 2)))
+        touched = hit.max(axis=(1, 2))
         at_all = zip(
-            _extents(hit.any(axis=2), some.at_beams), _extents(hit.any(axis=1), some.at_samples), strict=True
+            _extents(hit.max(axis=2), coarse.at_beams),
+            _extents(hit.max(axis=1), coarse.at_samples),
+            strict=True,
         )
         return [
             (slice(None), beams_there, samples_there) if touches else None
@@ -110,28 +107,26 @@ class Points:
 
 
 @dataclass(frozen=True, slots=True)
-class _Some:
+class Coarse:
     """Some of the points, by which it is found out what lies where."""
 
-    points: Tensor  # float32 [3, frames, beams, samples], brought back to end-diastole
+    points: Tensor  # float32 [3, frames, beams, samples]
     at_beams: list[int]
     at_samples: list[int]
     slack: Floats  # how far from them the points between them may be, mm, float64 [beams, samples]
-    wide_slack: Floats  # the same, wherever the heart is and however it moves, float64 [samples]
 
 
-def _some_of(back: tuple[Tensor, Tensor, Tensor], grid: PolarGrid) -> _Some:
-    beams, samples = back[0].shape[1:]
-    at_beams, at_samples = _every(beams, COARSE[0]), _every(samples, COARSE[1])
-    points = torch.stack(back)
-    points = points.index_select(2, torch.tensor(at_beams)).index_select(3, torch.tensor(at_samples))
+def coarse_of(x: Tensor, y: Tensor, z: Tensor) -> Coarse:
+    """Choose some of all points (brought back to end-diastole), and measure how far apart they are."""
+    at_beams, at_samples = _every(x.shape[1], COARSE[0]), _every(x.shape[2], COARSE[1])
+    beams, samples = torch.tensor(at_beams), torch.tensor(at_samples)
+    points = torch.stack([part.index_select(1, beams).index_select(2, samples) for part in (x, y, z)])
     halves = []
-    for axis in (2, 3):  # half the way to the farther neighbour, at most of all frames
-        steps = array(points.diff(dim=axis).square_().sum(dim=0).amax(dim=0).sqrt_()).astype(np.float64) / 2
-        edges = np.pad(steps, [(1, 1) if axis == side else (0, 0) for side in (2, 3)])
-        halves.append(np.maximum(*(np.delete(edges, end, axis=axis - 2) for end in (0, -1))))
-    spacing = np.hypot(COARSE[0] * grid.beam_radians * grid.ranges[at_samples], COARSE[1] * grid.sample_mm)
-    return _Some(points, at_beams, at_samples, BENT * np.hypot(*halves), wide_slack=STRETCH * spacing / 2)
+    for axis in (0, 1):  # half the way to the farther neighbour along beams or samples, at most of all frames
+        steps = array(points.diff(dim=axis + 2).square_().sum(dim=0).amax(dim=0).sqrt_()) / 2
+        edged = np.pad(steps.astype(np.float64), [(1, 1) if side == axis else (0, 0) for side in (0, 1)])
+        halves.append(np.maximum(np.delete(edged, 0, axis=axis), np.delete(edged, -1, axis=axis)))
+    return Coarse(points, at_beams, at_samples, BENT * np.hypot(*halves))
 
 
 def _every(count: int, step: int) -> list[int]:
@@ -139,7 +134,7 @@ def _every(count: int, step: int) -> list[int]:
     return sorted({*range(0, count, step), count - 1})
 
 
-def _extents(hits: Any, places: list[int]) -> list[slice]:
+def _extents(hits: NDArray[np.bool_], places: list[int]) -> list[slice]:
     """From the first to the last hit of each row (bool [rows, places]), and one place more on both sides."""
     last = len(places) - 1
     firsts = np.maximum(hits.argmax(axis=1) - 1, 0)
@@ -178,7 +173,7 @@ def sector_points(
             moved.add_(sine, alpha=wave[axis])
         straight.append(moved)
     back = motion.undo(straight[0], straight[1], straight[2])
-    return Points(*back, (x, y, z), waves, directions, _some_of(back, grid))
+    return Points(*back, (x, y, z), waves, directions, coarse_of(*back))
 
 
 def rounded_cut(shape: Tensor, cutter: Tensor, rounding_mm: float) -> Tensor:

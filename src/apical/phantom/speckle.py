@@ -58,7 +58,7 @@ def scatterers(place: tuple[Tensor, Tensor, Tensor], lattice: Lattice) -> Tensor
     weights = scale - scale * part[0], scale * part[0]
     for along, along_weight in zip((near, far), weights, strict=True):
         found = numbers.index_select(0, (across + along).mul_(SITES).add_(aside).flatten())
-        pair = found.view(torch.float32).view(-1, 4).T.view(2, *values.shape)  # at aside, and one further
+        pair = found.T.view(2, *values.shape)  # at aside, and one further
         values.addcmul_(pair[0], along_weight * (1 - part[1]))
         values.addcmul_(pair[1], along_weight * part[1])
     return values
@@ -66,8 +66,7 @@ def scatterers(place: tuple[Tensor, Tensor, Tensor], lattice: Lattice) -> Tensor
 
 @functools.lru_cache(maxsize=4)
 def _numbers(device: torch.device) -> Tensor:
-    """Complex normal numbers of each site and of the one beside it, joined: complex128 [SITES ** 3]."""
+    """Two standard normal numbers of each site and those of the one beside it: float32 [SITES ** 3, 4]."""
     generator = torch.Generator("cpu").manual_seed(0xEC40)
     numbers = torch.randn((SITES, SITES, SITES, 2), generator=generator, device="cpu")
-    pairs = torch.cat([numbers, numbers.roll(-1, dims=2)], dim=-1)
-    return pairs.view(torch.complex128).flatten().to(device)
+    return torch.cat([numbers, numbers.roll(-1, dims=2)], dim=-1).view(-1, 4).to(device)

@@ -18,6 +18,7 @@ from apical.phantom.device import floats
 from apical.phantom.heart import Heart, Tissue, Tube
 from apical.phantom.planes import Plane
 from apical.phantom.shapes import (
+    EVERYWHERE,
     Capsules,
     Points,
     PolarGrid,
@@ -86,7 +87,9 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
     `ribs` lie in space and do not move with the heart.
     """
     points = sector_points(heart.motion, heart.patient.warp, plane, grid)
-    chambers, tubes = _chambers(heart, points), _tubes(heart, points)
+    ranges = floats(grid.ranges)
+    thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
+    chambers, tubes = _chambers(heart, points), _tubes(heart, points, 0.6 * float(thin[-1]))
     orifices, valves = _valves(heart, points)
     atria = torch.maximum(torch.minimum(chambers.la, chambers.ra), -tubes.firm_wall)
     ventricles = torch.minimum(chambers.lv, chambers.rv)
@@ -94,8 +97,6 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
     blood = torch.minimum(torch.minimum(ventricles, atria), torch.minimum(orifices, tubes.blood))
     rv_outer = torch.minimum(chambers.rv - RV_WALL_MM, tubes.outflow_wall)
     surface = torch.minimum(torch.minimum(chambers.lv_outer, rv_outer), atria - ATRIAL_WALL_MM)
-    ranges = floats(grid.ranges)
-    thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
 
     layers = _surroundings(heart, points, surface)
     layers.cover(tubes.vessel_wall, Tissue.VESSEL_WALL)
@@ -155,12 +156,15 @@ def _trabeculae(points: Points) -> Tensor:
     return ridges.add_(aslant, alpha=0.5).clamp_(0, 1)
 
 
-def _tubes(heart: Heart, points: Points) -> _Tubes:
+def _tubes(heart: Heart, points: Points, thickened_mm: float) -> _Tubes:
+    """The tubes of the heart, which may be made `thickened_mm` thicker before they are painted."""
     tubes = _Tubes(*(points.empty() for _ in range(6)))
     capsules = Capsules.of(heart.tubes, len(points.x))
-    outflow = np.array([tube.lining is Tissue.RV_WALL for tube in heart.tubes])  # see TissueMap.outside
-    windows = points.windows(*capsules.bounds(), felt_beside=outflow)
+    starts, ends, radii = capsules.bounds()
+    windows = points.windows(starts, ends, radii + thickened_mm)
     for number, (tube, window) in enumerate(zip(heart.tubes, windows, strict=True)):
+        if tube.lining is Tissue.RV_WALL:  # how far it is matters where it is not, too: fluid, fat, fading
+            window = EVERYWHERE
         if window is None:  # the tube does not touch the sector
             continue
         distance = capsules.distance(number, *points.cut(window))
