@@ -237,6 +237,19 @@ def test_palette(tmp_path: Path, frames: NDArray[np.uint8], bits: int, shift: in
     assert np.array_equal(clip.decode_colour([0])[0], expected)
 
 
+def test_a_palette_that_lacks_a_colour_is_no_picture(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
+    """With one segmented table empty, pydicom gives pictures of two colours."""
+    whole = np.array([0, 256, *range(256)], np.uint16).tobytes()  # one discrete segment
+    elements: dict[str, Any] = {}
+    for name, table in {"Red": b"", "Green": whole, "Blue": whole}.items():
+        elements[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        elements[f"Segmented{name}PaletteColorLookupTableData"] = table
+    clip = DicomClip(write_dicom(tmp_path / "a.dcm", frames, photometric="PALETTE COLOR", **elements))
+    for decode in (clip.decode, clip.decode_colour):
+        with pytest.raises(ClipProblem, match="palette lacks one of its colours"):
+            decode([0])
+
+
 @pytest.mark.parametrize(
     ("elements", "regions", "mode"),
     [

@@ -279,6 +279,8 @@ class FrameDecoder:
         """
         values = np.arange(1 << self.form.allocated, dtype=f"u{self.form.allocated // 8}")
         colours = apply_color_lut(values, self._dataset)[..., :3]
+        if colours.shape != (len(values), 3):  # an empty table is left out
+            raise ClipProblem("the palette lacks one of its colours")
         return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)
 
     def _window(self, pixels: NDArray[Any]) -> NDArray[Any]:
