@@ -56,7 +56,7 @@ def test_windows_hold_the_whole_of_a_ball_and_leave_out_what_is_far(frames: int)
     x, y, z = points.x.numpy(), points.y.numpy(), points.z.numpy()
     middle = np.array([part[0, 30, 60] for part in (x, y, z)], dtype=np.float64)
     centres = np.stack([middle, middle + 500])
-    near, far = points.windows(centres, centres, np.array([12.0, 12.0]))
+    near, far = points.coarse.windows(centres, centres, np.array([12.0, 12.0]))
     inside = np.sqrt((x - middle[0]) ** 2 + (y - middle[1]) ** 2 + (z - middle[2]) ** 2) < 12
     assert far is None
     assert near is not None

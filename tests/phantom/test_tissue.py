@@ -11,7 +11,7 @@ from apical.phantom.axes import body
 from apical.phantom.cycle import END_SYSTOLE, cardiac_state
 from apical.phantom.heart import Heart, Tissue, heart_at
 from apical.phantom.planes import TYPICAL_DEPTH, VIEWS, ideal_plane
-from apical.phantom.shapes import EVERYWHERE, Points, PolarGrid
+from apical.phantom.shapes import EVERYWHERE, Coarse, PolarGrid
 from apical.phantom.tissue import classify
 
 GRID = PolarGrid(np.linspace(3, 160, 160), np.linspace(-0.7, 0.7, 90))
@@ -147,7 +147,7 @@ def test_skipping_what_cannot_touch_the_plane_changes_nothing(
     plane, _ = ideal_plane(heart, view)
     planes = plane.repeated(2)
     thrifty = classify(heart, planes, GRID)
-    monkeypatch.setattr(Points, "windows", lambda self, starts, ends, radii: [EVERYWHERE] * len(radii))
+    monkeypatch.setattr(Coarse, "windows", lambda self, starts, ends, radii: [EVERYWHERE] * len(radii))
     exact = classify(heart, planes, GRID)
     assert (exact.labels == thrifty.labels).all()
     assert (exact.outside == thrifty.outside).all()

@@ -1,7 +1,9 @@
 """The ribs between which the probe looks at the heart."""
 
+import numpy as np
+
 from apical.phantom.anatomy import Patient
-from apical.phantom.axes import body, cross, unit
+from apical.phantom.axes import body, unit
 from apical.phantom.heart import Tissue, Tube
 from apical.phantom.planes import WITHOUT_RIBS, Plane
 
@@ -19,7 +21,7 @@ def ribs(patient: Patient, ideal: Plane, view: str) -> tuple[Tube, ...]:
     if view in WITHOUT_RIBS:
         return ()
     along = unit(_ALONG_RIBS - (_ALONG_RIBS @ ideal.beam) * ideal.beam)
-    aside = cross(ideal.beam, along)
+    aside = np.cross(ideal.beam, along)
     middle = ideal.probe + ideal.beam * min(RIB_DEPTH_MM, 0.6 * patient.chest_wall)
     half = along * RIB_LENGTH_MM / 2
     centres = (middle + side * (patient.rib_gap / 2 + RIB_RADIUS_MM) * aside for side in (1, -1))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apical.phantom.anatomy import TYPICAL_DIFFICULTY, Floats
-from apical.phantom.axes import AXIS, azimuth, body, cross, unit
+from apical.phantom.axes import AXIS, azimuth, body, unit
 from apical.phantom.heart import Heart
 
 VIEWS = (
@@ -81,7 +81,7 @@ class Plane:
     @property
     def normal(self) -> Floats:
         """Unit vector across the imaging plane, float64 like the others."""
-        return cross(self.beam, self.lateral)
+        return np.cross(self.beam, self.lateral)
 
     def repeated(self, frames: int) -> "Plane":
         """One plane as that of each of some frames."""
@@ -135,7 +135,7 @@ def ideal_plane(heart: Heart, view: str) -> tuple[Plane, Floats]:
         probe = toward_sternum * parasternal_reach + AXIS * 17
         whole, right = AXIS * 13 + toward_sternum * 5, -AXIS
         target = {"PLAX": whole, "PLAX-AV": root + aorta * 5, "PLAX-MV": mitral + AXIS * 8}[view]
-        across_plane = unit(cross(unit(whole - probe), right))
+        across_plane = unit(np.cross(unit(whole - probe), right))
         target = target - ((target - probe) @ across_plane) * across_plane
     elif view == "RV-inflow":
         probe = toward_sternum * parasternal_reach + AXIS * 14
@@ -169,7 +169,7 @@ def ideal_plane(heart: Heart, view: str) -> tuple[Plane, Floats]:
         probe, target, right = subcostal, AXIS * 16, AXIS
     elif view == "subcostal-SAX":
         probe, target = subcostal, AXIS * 38
-        right = cross(AXIS, target - probe)
+        right = np.cross(AXIS, target - probe)
     elif view == "IVC":
         probe = right_atrium + body(4, -72, -78)
         target, right = right_atrium + body(-3, 14, -42), body(0, 0, 1)
@@ -202,7 +202,7 @@ def misplace(
     lateral = unit(ideal.lateral - (ideal.lateral @ aim) * aim)
     lateral = _turn(lateral, aim, rotation * ROTATION_DEGREES)
     beam = _turn(aim, lateral, tilt * TILT_DEGREES)
-    normal = cross(beam, lateral)
+    normal = np.cross(beam, lateral)
     beam, lateral = (_turn(vector, normal, fan * FAN_DEGREES) for vector in (beam, lateral))
     return Plane(probe, beam, lateral)
 
@@ -278,4 +278,4 @@ def _turn(vector: Floats, axis: Floats, degrees: float) -> Floats:
     """Rotate `vector` around the unit `axis` (Rodrigues)."""
     angle = math.radians(degrees)
     along = axis * float(axis @ vector) * (1 - math.cos(angle))
-    return vector * math.cos(angle) + cross(axis, vector) * math.sin(angle) + along
+    return vector * math.cos(angle) + np.cross(axis, vector) * math.sin(angle) + along

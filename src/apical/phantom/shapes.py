@@ -73,38 +73,6 @@ class Points:
         """The coordinates within `window`."""
         return self.x[window], self.y[window], self.z[window]
 
-    def windows(self, starts: Floats, ends: Floats, radii: Floats) -> list[Window | None]:
-        """For each capsule (float64 [capsules, 3] twice, and [capsules]) a box of samples around it.
-
-        None where nothing is: what lies there need not be computed.
-        """
-        coarse = self.coarse
-        near = floats((radii[:, None, None] + coarse.slack) ** 2)  # [capsules, beams, samples]
-
-        # The squared distance from the axis, multiplied out: |p - s|2 - |a|2 c (2t - c), with the nearest
-        # point of the axis at t, c within the capsule.
-        axes = ends - starts
-        lengths = np.maximum(np.sum(axes**2, axis=1, keepdims=True), 1e-9)
-        shares = axes / lengths
-        points = coarse.points.view(3, -1)
-        along = torch.addmm(floats(-np.sum(starts * shares, axis=1, keepdims=True)), floats(shares), points)
-        within = along.clamp(0, 1)
-        squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
-        squared += points.square().sum(dim=0)
-        squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
-        inside = squared.view(-1, *coarse.points.shape[1:]) < near[:, None]
-        hit = array(inside.any(dim=1))  # [capsules, beams, samples]
-        touched = hit.max(axis=(1, 2))
-        at_all = zip(
-            _extents(hit.max(axis=2), coarse.at_beams),
-            _extents(hit.max(axis=1), coarse.at_samples),
-            strict=True,
-        )
-        return [
-            (slice(None), beams_there, samples_there) if touches else None
-            for touches, (beams_there, samples_there) in zip(touched.tolist(), at_all, strict=True)
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Coarse:
@@ -114,6 +82,37 @@ class Coarse:
     at_beams: list[int]
     at_samples: list[int]
     slack: Floats  # how far from them the points between them may be, mm, float64 [beams, samples]
+
+    def windows(self, starts: Floats, ends: Floats, radii: Floats) -> list[Window | None]:
+        """For each capsule (float64 [capsules, 3] twice, and [capsules]) a box of samples around it.
+
+        None where nothing is: what lies there need not be computed.
+        """
+        near = floats((radii[:, None, None] + self.slack) ** 2)  # [capsules, beams, samples]
+
+        # The squared distance from the axis, multiplied out: |p - s|2 - |a|2 c (2t - c), with the nearest
+        # point of the axis at t, c within the capsule.
+        axes = ends - starts
+        lengths = np.maximum(np.sum(axes**2, axis=1, keepdims=True), 1e-9)
+        shares = axes / lengths
+        points = self.points.view(3, -1)
+        along = torch.addmm(floats(-np.sum(starts * shares, axis=1, keepdims=True)), floats(shares), points)
+        within = along.clamp(0, 1)
+        squared = torch.addmm(floats(np.sum(starts**2, axis=1, keepdims=True)), floats(-2 * starts), points)
+        squared += points.square().sum(dim=0)
+        squared.addcmul_(along.mul_(2).sub_(within), within.mul_(floats(lengths)), value=-1)
+        inside = squared.view(-1, *self.points.shape[1:]) < near[:, None]
+        hit = array(inside.any(dim=1))  # [capsules, beams, samples]
+        touched = hit.max(axis=(1, 2))
+        at_all = zip(
+            _extents(hit.max(axis=2), self.at_beams),
+            _extents(hit.max(axis=1), self.at_samples),
+            strict=True,
+        )
+        return [
+            (slice(None), beams_there, samples_there) if touches else None
+            for touches, (beams_there, samples_there) in zip(touched.tolist(), at_all, strict=True)
+        ]
 
 
 def coarse_of(x: Tensor, y: Tensor, z: Tensor) -> Coarse:

@@ -89,24 +89,27 @@ def classify(heart: Heart, plane: Plane, grid: PolarGrid, ribs: tuple[Tube, ...]
     points = sector_points(heart.motion, heart.patient.warp, plane, grid)
     ranges = floats(grid.ranges)
     thin = 0.6 * grid.beam_radians * ranges  # what is thinner would fall between two beams
-    chambers, tubes = _chambers(heart, points), _tubes(heart, points, 0.6 * float(thin[-1]))
+    chord = 0.6 * thin  # by so much chordae are thickened
+    chambers, tubes = _chambers(heart, points), _tubes(heart, points, float(chord[-1]))
     orifices, valves = _valves(heart, points)
-    atria = torch.maximum(torch.minimum(chambers.la, chambers.ra), -tubes.firm_wall)
+    beside_firm = -tubes.firm_wall
+    atria = torch.maximum(torch.minimum(chambers.la, chambers.ra), beside_firm)
     ventricles = torch.minimum(chambers.lv, chambers.rv)
-    orifices = torch.maximum(orifices, -tubes.firm_wall)
+    orifices = torch.maximum(orifices, beside_firm)
     blood = torch.minimum(torch.minimum(ventricles, atria), torch.minimum(orifices, tubes.blood))
     rv_outer = torch.minimum(chambers.rv - RV_WALL_MM, tubes.outflow_wall)
-    surface = torch.minimum(torch.minimum(chambers.lv_outer, rv_outer), atria - ATRIAL_WALL_MM)
+    atrial_outer = atria - ATRIAL_WALL_MM
+    surface = torch.minimum(torch.minimum(chambers.lv_outer, rv_outer), atrial_outer)
 
     layers = _surroundings(heart, points, surface)
     layers.cover(tubes.vessel_wall, Tissue.VESSEL_WALL)
-    layers.cover(atria - ATRIAL_WALL_MM, Tissue.ATRIAL_WALL)
+    layers.cover(atrial_outer, Tissue.ATRIAL_WALL)
     layers.cover(rv_outer, Tissue.RV_WALL)
     layers.cover(chambers.lv_outer, Tissue.MYOCARDIUM)
     layers.cover(blood, Tissue.BLOOD)
     layers.cover(torch.maximum(tubes.muscle, ventricles - 1), Tissue.PAPILLARY)
     leaflet = valves - thin.clamp(min=heart.patient.leaflet_half_thickness)
-    leaflet = torch.minimum(leaflet, tubes.chordae - 0.6 * thin)
+    leaflet = torch.minimum(leaflet, tubes.chordae - chord)
     layers.cover(torch.maximum(leaflet, blood), Tissue.LEAFLET)
     chest_wall = (points.waves[1] * (-0.08 * heart.patient.chest_wall)).add_(
         ranges - heart.patient.chest_wall
@@ -161,7 +164,7 @@ def _tubes(heart: Heart, points: Points, thickened_mm: float) -> _Tubes:
     tubes = _Tubes(*(points.empty() for _ in range(6)))
     capsules = Capsules.of(heart.tubes, len(points.x))
     starts, ends, radii = capsules.bounds()
-    windows = points.windows(starts, ends, radii + thickened_mm)
+    windows = points.coarse.windows(starts, ends, radii + thickened_mm)
     for number, (tube, window) in enumerate(zip(heart.tubes, windows, strict=True)):
         if tube.lining is Tissue.RV_WALL:  # how far it is matters where it is not, too: fluid, fat, fading
             window = EVERYWHERE
@@ -187,7 +190,7 @@ def _valves(heart: Heart, points: Points) -> tuple[Tensor, Tensor]:
     rings, roots = (heart.mitral, heart.tricuspid), (heart.aortic, heart.pulmonary)
     centres = np.stack([ring.centre for ring in rings] + [root.centre + root.direction * 7 for root in roots])
     radii = np.array([ring.radius * 2 for ring in rings] + [root.radius * 1.5 for root in roots])
-    windows = points.windows(centres, centres, radii)
+    windows = points.coarse.windows(centres, centres, radii)
     for ring, window in zip(rings, windows[:2], strict=True):
         if window is not None:
             orifice, leaflet = leaflets(ring, *points.cut(window))

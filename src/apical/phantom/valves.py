@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apical.phantom.anatomy import Floats
-from apical.phantom.axes import AXIS, azimuth, cross
+from apical.phantom.axes import AXIS, azimuth
 from apical.phantom.device import floats
 
 COAPTATION = 0.4  # half-length of the seam of an atrioventricular valve, of its radius
@@ -100,9 +100,9 @@ def cusps(valve: SemilunarValve, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     out to its wall.
     """
     x, y, z = (value - float(valve.centre[i]) for i, value in enumerate((x, y, z)))
-    first = cross(valve.direction, AXIS)
+    first = np.cross(valve.direction, [0.0, 0.0, 1.0])
     first /= np.linalg.norm(first)
-    second = cross(valve.direction, first)
+    second = np.cross(valve.direction, first)
     along, across, over = (
         (x * float(vector[0])).add_(y, alpha=float(vector[1])).add_(z, alpha=float(vector[2]))
         for vector in (valve.direction, first, second)
