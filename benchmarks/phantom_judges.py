@@ -31,9 +31,9 @@ from apical.judge.intervals import (
     percentile_intervals,
 )
 from apical.learn.augment import plain
-from apical.learn.backbones import Encoder
-from apical.learn.classifier import Classifier, classify_clips, classify_frames
-from apical.learn.clips import Clips, patient_codes
+from apical.learn.backbones import build_encoder
+from apical.learn.classifier import Classifier, classify_clips, classify_windows
+from apical.learn.clips import Clips, codes
 from phantom_lab import NETWORK, VIEWS, Lab, clip_means
 
 IS_RARE = np.isin(VIEWS, RARE)
@@ -97,7 +97,7 @@ def chance(
     (machine, which views were taken) stays, and answers that only follow the frequent views gain nothing.
     """
     generator = np.random.default_rng(seed)
-    code = patient_codes(patient)
+    code = codes(patient)
     by_patient = np.argsort(code, kind="stable")
     views = len(VIEWS)
     confusions = np.empty((permutations, views, views))
@@ -194,7 +194,7 @@ def network_answers(
     cpu = torch.device("cpu")
     views = np.arange(len(classifier.taught)) if among is None else np.array(among)
     by_clip = classify_clips(classifier, clips, input_size, cpu).log_probabilities[:, views].argmax(axis=1)
-    _, logits = classify_frames(classifier, clips.frames[frame_rows(clips)], input_size, cpu)
+    _, logits = classify_windows(classifier, clips.frames[frame_rows(clips)][:, None], input_size, cpu)
     return by_clip, logits[:, views].argmax(dim=1).numpy()
 
 
@@ -208,9 +208,9 @@ def frame_rows(clips: Clips) -> NDArray[np.int64]:
 def random_features(lab: Lab, seed: int) -> NDArray[np.float32]:
     """(n, d): an untrained encoder's features of each clip's middle frame, each of unit variance."""
     torch.manual_seed(seed)
-    encoder = Encoder(NETWORK).eval()
+    encoder = build_encoder(NETWORK).eval()
     frames = torch.from_numpy(lab.clips.frames[lab.clips.first + lab.clips.count // 2])
-    features = torch.cat([encoder(plain(part, frames.shape[-1])) for part in frames.split(256)])
+    features = torch.cat([encoder(plain(part[:, None], frames.shape[-1])) for part in frames.split(256)])
     return np.asarray((features - features.mean(0)) / (features.std(0) + 1e-9))
 
 
@@ -228,14 +228,14 @@ def neighbours(lab: Lab, features: NDArray[np.float32]) -> dict[str, tuple[Inter
     elsewhere = np.where(own, np.inf, distance)
     shared = {}
     for name, value, far, allowed in (
-        ("same patient", patient_codes(clips.patient), distance, ~np.eye(len(clips), dtype=bool)),
+        ("same patient", codes(clips.patient), distance, ~np.eye(len(clips), dtype=bool)),
         ("same machine", lab.machine, elsewhere, ~own),
         ("same view", clips.label, elsewhere, ~own),
     ):
         hit = value[far.argmin(axis=1)] == value
         alike = (value[:, None] == value[None]) & allowed
         expected = float((alike.sum(axis=1) / allowed.sum(axis=1)).mean())
-        shared[name] = (_share(hit, patient_codes(clips.patient)), expected)
+        shared[name] = (_share(hit, codes(clips.patient)), expected)
     return shared
 
 

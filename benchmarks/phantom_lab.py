@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 import apical.phantom
 from apical.catalogue import conform, limit_labels, write_catalogue
-from apical.config import AugmentSettings, EncoderSettings, FrameSettings, PhantomSettings, TrainSettings
+from apical.config import AugmentSettings, FrameSettings, PhantomSettings, ResNetSettings, TrainSettings
 from apical.errors import CannotDo
 from apical.ingest.parallel import ordered_map
 from apical.ingest.prepare import squares
 from apical.ingest.sector import Sector
-from apical.learn.backbones import Encoder, channels_last
+from apical.learn.backbones import Encoder, build_encoder, channels_last
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips
 from apical.learn.device import fabric_on
@@ -45,7 +45,7 @@ BINS = 32  # of the histogram of grey levels
 EDGE = 2  # pixels around the true outline that are blanked too: rounding must not leave image outside
 PLAIN = {"contrast": 0.0, "extra_views": 0, "sweeps": 0, "other_modes": 0}  # of an exam: the standard views
 LIGHT = AugmentSettings(smallest_crop=0.85, gain=0.08, dynamic_range=0.12, gamma=0.15, depth_gain=0.08)
-NETWORK = EncoderSettings(depth=10, width=16, stem_stride=4)
+NETWORK = ResNetSettings(depth=10, width=16, stem_stride=4)
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ def make_lab(settings: PhantomSettings, size: int = 64, *, tested: bool = True) 
         count=count,
         clip=np.array([f"c{number:06}" for number in range(len(looks))]),
         patient=np.array([f"p{number:05}" for number in patient]),
+        study=np.array([f"p{number:05}" for number in patient]),
+        machine=np.array([str(one["machine"]) for one in looks]),
         split=split if tested else np.full(len(looks), "train"),
         label=np.array([one["label"] for one in looks]),
         made=FrameSettings(size=size, frames_per_clip=settings.frames),
@@ -169,23 +171,34 @@ def _look(exam: Exam, take: Take, size: int) -> dict[str, Any]:
 
 def write_lab(lab: Lab, folder: Path) -> tuple[Path, Path]:
     """A frame store and a catalogue of a laboratory, as `apical pretrain` reads them."""
-    clips = lab.clips
-    store, catalogue = folder / "frames", folder / "catalogue.parquet"
-    index = pl.DataFrame({"row": range(len(clips.frames)), "clip": clips.clip[lab.of_frame]})
-    number = pl.int_range(pl.len()).over("clip").cast(pl.Int32)
-    store.mkdir(parents=True, exist_ok=True)
-    np.save(store / "frames.npy", clips.frames)
-    index.with_columns(frame=number, time_ms=pl.lit(None, pl.Float64)).write_parquet(store / "index.parquet")
-    record = f'{{"settings": {clips.made.model_dump_json()}, "problems": {{}}}}'
-    (store / "store.json").write_text(record)
-    write_catalogue(catalogue_of(clips), catalogue)
-    return store, catalogue
+    return write_store(lab.clips, folder)
+
+
+def write_store(clips: Clips, folder: Path, catalogue: str = "catalogue.parquet") -> tuple[Path, Path]:
+    """A frame store, unless it is there, and a catalogue of clips in memory."""
+    store = folder / "frames"
+    if not (store / "store.json").exists():
+        store.mkdir(parents=True, exist_ok=True)
+        np.save(store / "frames.npy", clips.frames[:])
+        rows = np.full(len(clips.frames), "", dtype=object)
+        for name, first, count in zip(clips.clip, clips.first, clips.count, strict=True):
+            rows[first : first + count] = name
+        index = pl.DataFrame({"row": range(len(rows)), "clip": rows.astype(str)})
+        number = pl.int_range(pl.len()).over("clip").cast(pl.Int32)
+        index = index.with_columns(frame=number, time_ms=pl.lit(None, pl.Float64))
+        index.write_parquet(store / "index.parquet")
+        record = f'{{"settings": {clips.made.model_dump_json()}, "problems": {{}}}}'
+        (store / "store.json").write_text(record)
+    write_catalogue(catalogue_of(clips), folder / catalogue)
+    return store, folder / catalogue
 
 
 def catalogue_of(clips: Clips) -> pl.DataFrame:
     """The catalogue of clips without files."""
-    columns = {"clip": clips.clip, "path": clips.clip, "patient": clips.patient, "split": clips.split}
-    return conform(pl.DataFrame(columns | {"view": [VIEWS[label] for label in clips.label]}))
+    columns = {"clip": clips.clip, "path": clips.clip, "patient": clips.patient, "study": clips.study}
+    columns |= {"model": clips.machine, "split": clips.split}
+    views = [VIEWS[label] if label >= 0 else None for label in clips.label]
+    return conform(pl.DataFrame(columns | {"view": pl.Series(views, dtype=pl.String)}))
 
 
 def phantom_version() -> str:
@@ -205,7 +218,7 @@ def fit_network(
 ) -> Classifier:
     """A classifier of `views` views by `apical train`'s own loop, from `encoder` or from random weights."""
     torch.manual_seed(settings.seed)
-    classifier = Classifier(encoder or Encoder(settings.encoder), views)
+    classifier = Classifier(encoder or build_encoder(settings.encoder), views)
     taught = np.isin(np.arange(views), teaching.label)
     classifier.taught[:] = torch.from_numpy(taught)
     channels_last(classifier)

@@ -36,12 +36,13 @@ from apical.demo import PRETRAIN
 from apical.ingest.clip import open_clip
 from apical.ingest.prepare import prepare
 from apical.judge.intervals import Interval
-from apical.learn.backbones import Encoder
+from apical.learn.backbones import Encoder, build_encoder
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips, load_clips
-from apical.learn.pretrain import load_encoder, pretrain
+from apical.learn.pretrain import pretrain
 from apical.learn.probe import fit_probe
+from apical.learn.start import load_encoder
 from apical.views import standard_vocabulary
 from phantom_judges import linear, network_answers, small_pixels
 from phantom_lab import (
@@ -86,6 +87,8 @@ def camus(folder: Path, size: int, cache: Path) -> Clips:
         count=count.astype(np.int64),
         clip=clip,
         patient=patient,
+        study=patient,
+        machine=np.full(len(clip), ""),
         split=np.array([part[name] for name in patient]),
         label=np.array([REAL.index(name.rpartition("-")[2]) for name in clip]),
         made=FrameSettings(size=size, frames_per_clip=2),
@@ -107,7 +110,10 @@ def contrastive(store: Path, catalogue: Path, settings: PretrainSettings, work: 
 
 def supervised(clips: Clips, settings: PretrainSettings, work: Path) -> Classifier:
     """Pre-trained by cross-entropy on all view labels, on as many crops, from --work if there."""
-    classifier, file = Classifier(Encoder(settings.encoder), len(VIEWS)), work / "classifier.safetensors"
+    classifier, file = (
+        Classifier(build_encoder(settings.encoder), len(VIEWS)),
+        work / "classifier.safetensors",
+    )
     if not file.exists():
         steps = settings.epochs * 2 * len(clips) // 64
         taught = network_settings(
@@ -165,7 +171,7 @@ class Judge:
             if probing:
                 settings = self.settings(draw, probe_penalty=candidate)
                 torch.manual_seed(draw)
-                classifier = Classifier(copy.deepcopy(start) or Encoder(settings.encoder), len(REAL))
+                classifier = Classifier(copy.deepcopy(start) or build_encoder(settings.encoder), len(REAL))
                 fit_probe(classifier, teaching, settings, CPU)
             else:
                 method = "naive" if start is None else "fine-tune"

@@ -9,9 +9,36 @@ from apical.errors import WrongCall
 
 def test_yaml_then_options_then_defaults(tmp_path):
     file = tmp_path / "s.yaml"
-    file.write_text("epochs: 3\nencoder: {width: 8}\ntemperature: 0.5\n")
-    settings = read_settings(PretrainSettings, file, temperature=0.1, seed=None)
-    assert (settings.epochs, settings.encoder.width, settings.temperature, settings.seed) == (3, 8, 0.1, 0)
+    file.write_text("epochs: 3\nencoder: {width: 8}\nobjective: {temperature: 0.5, method: byol}\nseed: 4\n")
+    settings = read_settings(PretrainSettings, file, objective__temperature=0.1, seed=None, epochs=5)
+    assert (settings.epochs, settings.encoder.width, settings.seed) == (5, 8, 4)
+    assert (settings.objective.temperature, settings.objective.method) == (0.1, "byol")
+    assert settings.objective.relation == "same-clip"
+
+
+def test_networks_are_told_apart_by_their_kind(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("encoder: {kind: clip, frames: 3, of_frame: {kind: vit, width: 96}}\n")
+    encoder = read_settings(PretrainSettings, file).encoder
+    assert (encoder.frames, encoder.of_frame.width, encoder.of_frame.kind) == (3, 96, "vit")
+    assert (
+        PretrainSettings.model_validate_json(PretrainSettings(encoder=encoder).model_dump_json()).encoder
+        == encoder
+    )
+    file.write_text("encoder: {kind: transformer}\n")
+    with pytest.raises(WrongCall, match=r"PretrainSettings encoder: .*'transformer'"):
+        read_settings(PretrainSettings, file)
+    file.write_text("encoder: {patch: 4}\n")
+    with pytest.raises(WrongCall, match=r"PretrainSettings encoder\.resnet\.patch: Extra"):
+        read_settings(PretrainSettings, file)
+    file.write_text("objective: 3\n")
+    with pytest.raises(WrongCall, match="PretrainSettings objective: "):
+        read_settings(PretrainSettings, file, objective__method="byol")
+
+
+def test_balanced_patients_need_a_number_of_clips():
+    with pytest.raises(ValidationError, match="needs exam_clips"):
+        PretrainSettings(balance="patients")
 
 
 def test_settings_are_frozen():

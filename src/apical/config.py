@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from apical.errors import WrongCall
 
@@ -101,53 +111,178 @@ class AugmentSettings(Settings):
 
     smallest_crop: float = Field(0.7, gt=0, le=1, description="smallest side of a crop, of the frame's side")
     rotation_degrees: float = Field(10.0, ge=0)
+    shear: float = Field(0.0, ge=0, lt=1, description="columns a row is shifted by, a row")
+    depth: float = Field(0.0, ge=0, description="natural log of a zoom about the probe, inside the sector")
+    narrow: float = Field(0.0, ge=0, lt=1, description="largest share of the sector's angle cut off, a side")
+    flip: float = Field(0.0, ge=0, le=1, description="probability of mirroring; which side is which is lost")
     gain: float = Field(0.15, ge=0, description="added brightness, of full scale")
     dynamic_range: float = Field(0.25, ge=0, lt=1, description="relative change of contrast")
     gamma: float = Field(0.3, ge=0, description="natural log of the exponent")
     depth_gain: float = Field(0.15, ge=0, description="brightness slope over depth (TGC), of full scale")
-    speckle: float = Field(0.1, ge=0, description="standard deviation of multiplicative noise")
+    polarity: float = Field(
+        0.0, ge=0, le=1, description="probability of dark for bright, as contrast agent makes it"
+    )
+    speckle: float = Field(0.1, ge=0, description="standard deviation of multiplied speckle")
+    redraw: float = Field(0.0, ge=0, le=1, description="largest share of the fine texture drawn anew")
     blur: float = Field(0.3, ge=0, le=1, description="probability of a 3x3 blur")
+    haze: float = Field(0.0, ge=0, le=1, description="largest brightness of a veil near the probe")
     shadow: float = Field(0.2, ge=0, le=1, description="probability of one dark wedge from the probe")
+    dropout: float = Field(0.0, ge=0, le=1, description="probability of one spot where echoes are lost")
 
 
-class EncoderSettings(Settings):
-    """The network without heads."""
+class ResNetSettings(Settings):
+    """A residual network for one grey frame."""
 
-    depth: Literal[10, 18] = 10
-    width: int = Field(32, ge=4, description="channels of the first stage")
+    kind: Literal["resnet"] = "resnet"
+    depth: Literal[10, 18, 34, 50] = 10
+    width: int = Field(32, ge=4, description="channels of the first stage; 64 is the published one")
     stem_stride: Literal[2, 4] = Field(4, description="2 for inputs of 64 pixels, 4 for larger")
+    norm: Literal["batch", "group"] = Field("batch", description="group: a crop's output is its own alone")
+
+
+class ViTSettings(Settings):
+    """A vision transformer for one grey frame; as it stands, ViT-tiny."""
+
+    kind: Literal["vit"] = "vit"
+    patch: int = Field(8, ge=2, description="side of a patch in pixels; it must divide the input size")
+    width: int = Field(192, ge=8, description="of a token; a multiple of heads")
+    layers: int = Field(12, ge=1)
+    heads: int = Field(3, ge=1)
+
+
+class TimmSettings(Settings):
+    """A network of the timm library (apical[timm]), its first layer made for one grey channel."""
+
+    kind: Literal["timm"] = "timm"
+    name: str = Field(description="as timm knows it, such as resnet18 or convnext_tiny")
+
+
+FrameEncoderSettings = Annotated[
+    Annotated[ResNetSettings, Tag("resnet")]
+    | Annotated[ViTSettings, Tag("vit")]
+    | Annotated[TimmSettings, Tag("timm")],
+    Discriminator(lambda value: _kind(value)),
+]
+
+
+class ClipEncoderSettings(Settings):
+    """Frames of a clip together: a frame encoder, and attention over its features in time."""
+
+    kind: Literal["clip"] = "clip"
+    of_frame: FrameEncoderSettings = ResNetSettings()
+    frames: int = Field(4, ge=2, description="frames it looks at together")
+    layers: int = Field(1, ge=1)
+    heads: int = Field(4, ge=1)
+
+
+EncoderSettings = Annotated[
+    Annotated[ResNetSettings, Tag("resnet")]
+    | Annotated[ViTSettings, Tag("vit")]
+    | Annotated[TimmSettings, Tag("timm")]
+    | Annotated[ClipEncoderSettings, Tag("clip")],
+    Discriminator(lambda value: _kind(value)),
+]
+
+
+def _kind(value: Any) -> str | None:
+    """What kind of network settings are of; a residual one where they do not say."""
+    kind = value.get("kind", "resnet") if isinstance(value, dict) else getattr(value, "kind", None)
+    return kind if isinstance(kind, str) else None
+
+
+class ObjectiveSettings(Settings):
+    """What pre-training minimises."""
+
+    method: Literal["contrastive", "moco", "byol", "barlow-twins", "vicreg"] = "contrastive"
+    relation: Literal["same-frame", "same-clip", "same-view", "view-or-clip", "study-view-or-clip"] = Field(
+        "same-clip", description="which pairs are positive"
+    )
+    negatives: Literal["all", "other-patients"] = Field(
+        "all", description="contrastive, moco: which of the other pairs are negative"
+    )
+    same_patient_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="contrastive, moco: share of the loss whose negatives are the same patient's other clips",
+    )
+    temperature: float = Field(0.2, gt=0, description="contrastive, moco")
+    ignore_same_view: bool = Field(
+        False, description="contrastive, moco: clips that labels say are of one view are no negatives"
+    )
+    ignore_nearest: int = Field(
+        0, ge=0, description="contrastive, moco: so many likeliest false negatives of each crop are left out"
+    )
+    positive_prior: float = Field(
+        0.0, ge=0, lt=1, description="contrastive, moco: share of false negatives that the loss corrects for"
+    )
+    hardness: float = Field(0.0, ge=0, description="contrastive, moco: weight of hard negatives")
+    queue: int = Field(4096, ge=1, description="moco: keys kept")
+    redundancy: float = Field(5e-3, ge=0, description="barlow-twins: weight of what lies off the diagonal")
+    invariance_weight: float = Field(25.0, ge=0, description="vicreg")
+    variance_weight: float = Field(25.0, ge=0, description="vicreg")
+    covariance_weight: float = Field(1.0, ge=0, description="vicreg")
 
 
 class PretrainSettings(Settings):
-    """Contrastive pre-training."""
+    """Pre-training without labels."""
 
-    encoder: EncoderSettings = EncoderSettings()
+    encoder: EncoderSettings = ResNetSettings()
     augment: AugmentSettings = AugmentSettings()
+    objective: ObjectiveSettings = ObjectiveSettings()
     input_size: int = Field(112, ge=16, description="side of a training crop in pixels")
-    relation: Literal["same-frame", "same-clip", "same-view", "view-or-clip"] = Field(
-        "same-clip", description="which pairs are positive"
+    batch_clips: int = Field(64, ge=2, description="clips a batch; whole exams are kept together")
+    crops_per_clip: int = Field(2, ge=2, description="crops of each clip of a batch")
+    exam_clips: int | None = Field(
+        None, ge=2, description="most clips of one exam in a batch; a larger exam is dealt out"
     )
-    same_patient_share: float = Field(
-        0.5, ge=0, le=1, description="share of the loss whose negatives are the same patient's other clips"
+    balance: Literal["clips", "patients", "views"] = Field(
+        "clips",
+        description="clips: each once an epoch; patients: exam_clips of each patient at most; views: clips "
+        "whose label is rare come more often",
     )
-    temperature: float = Field(0.2, gt=0)
-    batch_clips: int = Field(
-        64, ge=2, description="clips a batch, two crops each; whole exams are kept together"
+    chunk_crops: int | None = Field(
+        None,
+        ge=2,
+        description="crops that go through the network at once; a larger batch goes through it twice, for "
+        "the same gradient in less memory",
     )
     epochs: int = Field(300, ge=1)
+    optimizer: Literal["adamw", "lars"] = "adamw"
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup_share: float = Field(0.05, ge=0, lt=1)
     projection_width: int = Field(128, ge=2)
+    average_decay: float = Field(
+        0.99, ge=0, lt=1, description="of the moving average of the network: a target, or what is kept"
+    )
+    keep: Literal["last", "average"] = Field("last", description="whose encoder is the result")
     max_minutes: float | None = Field(
         None,
         gt=0,
         description="time budget; the schedule then anneals by the clock, so results depend on speed",
     )
     checkpoint_minutes: float = Field(2.0, ge=0)
-    precision: Annotated[Literal["32", "bf16"], BeforeValidator(str)] = "32"  # YAML reads 32 as a number
+    watch: int = Field(20, ge=0, description="times in a run that the features are looked at")
+    trackers: tuple[Literal["mlflow", "wandb"], ...] = Field(
+        (), description="where figures go beside the run folder; each needs its library"
+    )
+    precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(str)] = "32"  # YAML reads 32 as number
+    compile: bool = Field(False, description="by torch.compile")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _settings_fit(self) -> PretrainSettings:
+        if self.balance == "patients" and self.exam_clips is None:
+            raise ValueError("balance 'patients' needs exam_clips")
+        return self
+
+
+def encoder_settings(values: dict[str, Any]) -> EncoderSettings:
+    """Settings of a network from what `model_dump` made of them; raises pydantic's ValidationError."""
+    settings: EncoderSettings = TypeAdapter(EncoderSettings).validate_python(values)
+    return settings
 
 
 NEEDS_ENCODER = ("probe", "fine-tune")  # methods that start from a pre-trained encoder
@@ -162,7 +297,7 @@ class TrainSettings(Settings):
         "corrected; probe: linear on a frozen encoder; fine-tune: from an encoder, logit-adjusted",
     )
     encoder: EncoderSettings = Field(
-        EncoderSettings(), description="used when there is no pre-trained encoder"
+        ResNetSettings(), description="used when there is no pre-trained encoder"
     )
     augment: AugmentSettings = AugmentSettings()
     input_size: int = Field(112, ge=16)
@@ -190,6 +325,8 @@ class JudgeSettings(Settings):
 def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: Any) -> AnySettings:
     """Settings from a YAML file, changed by keyword arguments that are not None.
 
+    An argument ``a__b`` changes the value b of the settings a.
+
     Raises:
         WrongCall: the file cannot be read, or a name or value is not allowed.
     """
@@ -202,7 +339,9 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
                 f"the settings file '{path.name}' cannot be read ({type(error).__name__})",
                 "give a YAML file of 'name: value' lines",
             ) from None
-    values |= {name: value for name, value in changes.items() if value is not None}
+    for name, value in changes.items():
+        if value is not None:
+            _put(values, name.split("__"), value)
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -212,6 +351,16 @@ def read_settings(kind: type[AnySettings], path: Path | None = None, **changes: 
             f"{kind.__name__} {name or 'values'}: {first['msg']}",
             f"see the fields of apical.config.{kind.__name__}",
         ) from None
+
+
+def _put(values: dict[str, Any], place: list[str], value: Any) -> None:
+    """Set a value in settings inside settings; what is no group is left for validation to refuse."""
+    first, *rest = place
+    if not rest:
+        values[first] = value
+    elif isinstance(inner := values.get(first) or {}, dict):
+        values[first] = dict(inner)
+        _put(values[first], rest, value)
 
 
 def worker_count(workers: int) -> int:

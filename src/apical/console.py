@@ -53,6 +53,10 @@ class Console:
         else:
             self._errors.print("  (--verbose lists them)", markup=False)
 
+    def warn(self, line: str) -> None:
+        """Something looks wrong, but the work goes on."""
+        self._errors.print(f"Warning: {_harmless(line)}", markup=False)
+
     def result(self, facts: dict[str, Any], lines: list[str]) -> None:
         """What was done: for a program or for a person."""
         print(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from apical.config import EncoderSettings
+from apical.config import ResNetSettings
 from apical.judge.calibration import calibrate
 from apical.judge.probabilities import judge_probabilities, of_taught_views, taught_views
 from apical.learn.classifier import Classifier, classify_clip
@@ -62,7 +62,7 @@ def test_clips_of_views_that_were_not_taught_change_nothing_but_their_count():
 
 def test_taught_views_are_those_of_the_classifier():
     """From a real classifier's own answers."""
-    classifier = Classifier.empty(EncoderSettings(width=4), 5)
+    classifier = Classifier.empty(ResNetSettings(width=4), 5)
     classifier.taught[:] = torch.tensor([True, False, True, True, False])
     frames = np.random.default_rng(0).integers(0, 255, (3, 40, 40), np.uint8)
     said = classify_clip(classifier, frames, 32, torch.device("cpu"))

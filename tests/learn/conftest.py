@@ -5,13 +5,13 @@ import polars as pl
 import pytest
 
 from apical.catalogue import write_catalogue
-from apical.config import AugmentSettings, EncoderSettings, PretrainSettings, TrainSettings
+from apical.config import AugmentSettings, PretrainSettings, ResNetSettings, TrainSettings
 from apical.learn.pretrain import pretrain
 from fake_stores import write_store
 
 SIZE = 32
 VIEWS = ("PLAX", "A4C", "A2C")
-NETWORK = EncoderSettings(width=8, stem_stride=2)
+NETWORK = ResNetSettings(width=8, stem_stride=2)
 GENTLE = AugmentSettings(rotation_degrees=3, smallest_crop=0.9, shadow=0)
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from apical.config import EncoderSettings
+from apical.config import ResNetSettings
 from apical.errors import CannotDo
-from apical.learn.backbones import Encoder, channels_last
+from apical.learn.backbones import build_encoder, channels_last
 from apical.learn.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 
 
@@ -37,18 +37,18 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
 
 def test_weights_round_trip_whatever_their_layout(tmp_path):
     torch.manual_seed(0)
-    encoder = channels_last(Encoder(EncoderSettings(width=4)))
+    encoder = channels_last(build_encoder(ResNetSettings(width=4)))
     save_weights(tmp_path / "w.safetensors", encoder)
-    other = Encoder(EncoderSettings(width=4))
+    other = build_encoder(ResNetSettings(width=4))
     load_weights(tmp_path / "w.safetensors", other)
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
 def test_weights_of_another_network_are_refused(tmp_path):
-    save_weights(tmp_path / "w.safetensors", Encoder(EncoderSettings(width=4)))
+    save_weights(tmp_path / "w.safetensors", build_encoder(ResNetSettings(width=4)))
     with pytest.raises(CannotDo, match=r"'w\.safetensors' do not fit"):
-        load_weights(tmp_path / "w.safetensors", Encoder(EncoderSettings(width=8)))
+        load_weights(tmp_path / "w.safetensors", build_encoder(ResNetSettings(width=8)))
     (tmp_path / "w.safetensors").write_bytes(b"12345678{}")
     with pytest.raises(CannotDo, match="do not fit"):
-        load_weights(tmp_path / "w.safetensors", Encoder(EncoderSettings(width=4)))
+        load_weights(tmp_path / "w.safetensors", build_encoder(ResNetSettings(width=4)))

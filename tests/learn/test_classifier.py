@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apical.config import EncoderSettings, FrameSettings
+from apical.config import FrameSettings, ResNetSettings
 from apical.learn import classifier as module
 from apical.learn.augment import plain
 from apical.learn.classifier import Classifier, classify_clip, classify_clips
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    model = Classifier.empty(EncoderSettings(width=4, stem_stride=2), views=3)
+    model = Classifier.empty(ResNetSettings(width=4, stem_stride=2), views=3)
     torch.nn.init.normal_(model.head.weight)
     return model.eval()
 
@@ -32,6 +32,8 @@ def clips():
         count=count,
         clip=names,
         patient=names,
+        study=names,
+        machine=names,
         split=np.array(["train"] * 4),
         label=np.zeros(4, np.int64),
         made=FrameSettings(size=32),
@@ -45,7 +47,7 @@ def test_clips_equal_a_naive_loop(model, clips, monkeypatch):
         logs = []
         for frame in clips.frames[first : first + count]:
             with torch.no_grad():
-                _, logits = model(plain(torch.from_numpy(frame[None]), 32))
+                _, logits = model(plain(torch.from_numpy(frame[None, None]), 32))
             logs.append(logits.log_softmax(1)[0].numpy())
         mean = np.mean(logs, axis=0)
         expected = mean - np.log(np.exp(mean).sum())

@@ -1,22 +1,44 @@
 """Pre-training: repeatable, resumable to the same bits, blind to test patients, clear when it fails."""
 
+import itertools
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
-import apical.learn.pretrain as module
 from apical.catalogue import read_catalogue, write_catalogue
+from apical.config import ClipEncoderSettings, ObjectiveSettings
 from apical.errors import CannotDo
 from apical.learn.checkpoint import load_checkpoint
-from apical.learn.pretrain import load_encoder, pretrain, spread
+from apical.learn.objective import Objective
+from apical.learn.pretrain import pretrain
+from apical.learn.start import load_encoder
+from fake_stores import write_store
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from apical.config import PretrainSettings
+from apical.errors import ApicalError
+from apical.learn.pretrain import pretrain
+store, catalogue, out, settings, resume = sys.argv[1:]
+try:
+    settings = PretrainSettings.model_validate_json(settings)
+    pretrain(Path(store), Path(catalogue), Path(out), settings, resume=resume == "resume")
+except ApicalError as error:
+    sys.exit(str(error))
+"""
+METHODS = ("contrastive", "moco", "byol", "barlow-twins", "vicreg")
 
 
 class Stopped(Exception):
@@ -68,25 +90,154 @@ def test_resumed_equals_uninterrupted(exams, tmp_path, few_steps, stop_after):
     assert not (cut / "checkpoint.pt").exists()
 
 
-def test_killed_process_resumes_to_the_same_bits(exams, tmp_path, few_steps):
-    """A real process, a real kill -9 as soon as a checkpoint is there."""
-    settings = few_steps.model_copy(update={"checkpoint_minutes": 0, "epochs": 40})
-    program = (
-        "import sys; from pathlib import Path; from apical.config import PretrainSettings\n"
-        "from apical.learn.pretrain import pretrain\n"
-        "store, catalogue, out, settings = sys.argv[1:]\n"
-        "pretrain(Path(store), Path(catalogue), Path(out), PretrainSettings.model_validate_json(settings))\n"
-    )
-    words = [exams / "frames", exams / "catalogue.parquet", tmp_path / "cut", settings.model_dump_json()]
-    process = subprocess.Popen([sys.executable, "-c", program, *map(str, words)], stderr=subprocess.PIPE)
-    while not (tmp_path / "cut" / "checkpoint.pt").exists() and process.poll() is None:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
-    process.stderr.close()
-    cut = start(exams, tmp_path / "cut", settings, resume=True)
+def process(exams, out, settings, *words, launcher=()):
+    """A real process that pre-trains."""
+    arguments = [exams / "frames", exams / "catalogue.parquet", out, settings.model_dump_json(), *words]
+    script = out.parent / "program.py"
+    script.write_text(PROGRAM)
+    command = [sys.executable, *launcher, script, *arguments]
+    return subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, running):
+    """Until the file is there, or the process has ended without it."""
+    while not path.exists() and running.poll() is None:
+        time.sleep(0.01)
+    assert path.exists(), running.stderr.read()
+
+
+def method_settings(few_steps, method, **changes):
+    objective = ObjectiveSettings(method=method, queue=16)
+    return few_steps.model_copy(update={"objective": objective, "checkpoint_minutes": 0, **changes})
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("moco", {"precision": "bf16"}),
+        ("byol", {"optimizer": "lars", "chunk_crops": 10}),
+        ("barlow-twins", {"keep": "average", "average_decay": 0.9}),
+        ("vicreg", {"crops_per_clip": 3, "exam_clips": 2, "balance": "patients"}),
+        ("contrastive", {"keep": "average", "balance": "views", "chunk_crops": 7}),
+    ],
+)
+def test_resumed_equals_uninterrupted_for_every_method(exams, tmp_path, few_steps, method, changes):
+    """Stopped in the middle of an epoch; queue, average, momenta and order are in the checkpoint."""
+    settings = method_settings(few_steps, method, **changes)
     whole = start(exams, tmp_path / "whole", settings)
-    assert same_weights(whole, cut)
+
+    def stop(done, total):
+        if done == 4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        start(exams, tmp_path / "cut", settings, progress=stop)
+    assert same_weights(whole, start(exams, tmp_path / "cut", settings, resume=True))
+
+
+@pytest.mark.parametrize("method", ["contrastive", "moco", "byol"])
+def test_a_process_killed_again_and_again_ends_with_the_same_bits(exams, tmp_path, few_steps, method):
+    """Real processes, kill -9 at random moments, each goes on from what the one before left."""
+    settings = method_settings(few_steps, method, epochs=25)
+    moments = random.Random(method)
+    for word in ("begin", "resume", "resume"):
+        running = process(exams, tmp_path / "cut", settings, word)
+        before = (tmp_path / "cut" / "checkpoint.pt").stat().st_mtime_ns if word == "resume" else 0
+        wait_for(tmp_path / "cut" / "checkpoint.pt", running)
+        while running.poll() is None and (tmp_path / "cut" / "checkpoint.pt").stat().st_mtime_ns == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        os.kill(running.pid, signal.SIGKILL)
+        running.communicate()
+        if running.returncode != -signal.SIGKILL:
+            break  # it was quicker
+    finished = process(exams, tmp_path / "cut", settings, "resume")
+    assert finished.wait() == 0, finished.stderr.read()
+    finished.stderr.close()
+    assert same_weights(start(exams, tmp_path / "whole", settings), tmp_path / "cut")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_saves_first_and_says_so(exams, tmp_path, few_steps, number):
+    """No checkpoint is due for two minutes, so the one that is there was made for the signal."""
+    settings = few_steps.model_copy(update={"epochs": 400})
+    running = process(exams, tmp_path / "run", settings, "begin")
+    wait_for(tmp_path / "run" / "metrics.jsonl", running)
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    name = signal.Signals(number).name
+    assert said.strip().splitlines()[-1].startswith(f"stopped by {name} after step ")
+    assert "--resume" in said
+    step = load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == step
+
+
+def test_signals_are_handled_as_before_afterwards(exams, tmp_path, few_steps):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    start(exams, tmp_path / "run", few_steps.model_copy(update={"epochs": 1}))
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(exams, tmp_path, few_steps):
+    """Files may grow to a size at which the first checkpoint fits, but not a later one."""
+    settings = few_steps.model_copy(update={"checkpoint_minutes": 0})
+    steps = itertools.count()
+
+    def fills_up(done, total):
+        if next(steps) == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(CannotDo, match=r"'checkpoint\.pt' cannot be written \(File too large\)"):
+            start(exams, tmp_path / "run", settings, progress=fills_up)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 3
+    whole = start(exams, tmp_path / "whole", settings)
+    assert same_weights(whole, start(exams, tmp_path / "run", settings, resume=True))
+    assert not list((tmp_path / "run").glob(".*partial"))
+
+
+def test_a_store_that_goes_away_is_one_line_and_the_checkpoint_stays(exams, tmp_path, few_steps):
+    settings = few_steps.model_copy(update={"checkpoint_minutes": 0, "epochs": 50})
+    frames = np.load(exams / "frames" / "frames.npy")
+    store = write_store(
+        tmp_path / "frames", np.repeat(read_catalogue(exams / "catalogue.parquet")["clip"], 3), frames
+    )
+
+    def goes_away(done, total):
+        if done == 3:
+            os.truncate(store / "frames.npy", 2000)
+
+    with pytest.raises(CannotDo, match="the frame store cannot be read any more"):
+        pretrain(store, exams / "catalogue.parquet", tmp_path / "run", settings, progress=goes_away)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] >= 3
+
+
+def test_two_processes_give_the_weights_of_one(exams, tmp_path, few_steps):
+    """By torchrun, with norms that see one crop at a time; the sums of floats differ in their last places."""
+    settings = few_steps.model_copy(
+        update={"encoder": few_steps.encoder.model_copy(update={"norm": "group"})}
+    )
+    alone = start(exams, tmp_path / "alone", settings)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    several = process(exams, tmp_path / "two", settings, "begin", launcher=launcher)
+    _, said = several.communicate()
+    assert several.returncode == 0, said[-3000:]
+    one, two = (load_file(run / "encoder.safetensors") for run in (alone, tmp_path / "two"))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-4, msg=name)
+    steps = [
+        [json.loads(line)["loss"] for line in (run / "metrics.jsonl").open()]
+        for run in (alone, tmp_path / "two")
+    ]
+    assert steps[0] == pytest.approx(steps[1], rel=1e-4)
 
 
 def test_validation_and_test_patients_are_never_seen(exams, tmp_path, few_steps):
@@ -98,11 +249,13 @@ def test_validation_and_test_patients_are_never_seen(exams, tmp_path, few_steps)
     assert same_weights(with_all, without)
 
 
-@pytest.mark.parametrize("relation", ["same-frame", "same-clip", "same-view", "view-or-clip"])
+@pytest.mark.parametrize(
+    "relation", ["same-frame", "same-clip", "same-view", "view-or-clip", "study-view-or-clip"]
+)
 def test_every_relation_trains(exams, tmp_path, few_steps, relation):
-    settings = few_steps.model_copy(update={"relation": relation, "epochs": 1})
+    settings = few_steps.model_copy(update={"objective": ObjectiveSettings(relation=relation), "epochs": 1})
     encoder, read = load_encoder(start(exams, tmp_path / "run", settings))
-    assert read.relation == relation
+    assert read.objective.relation == relation
     assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
 
 
@@ -120,17 +273,42 @@ def test_bf16_trains(exams, tmp_path, few_steps):
     assert load_file(run / "encoder.safetensors")["stem.0.weight"].dtype == torch.float32
 
 
+def test_16_bits_are_refused_on_a_cpu(exams, tmp_path, few_steps):
+    settings = few_steps.model_copy(update={"precision": "16", "accelerator": "cpu"})
+    with pytest.raises(CannotDo, match="a CPU cannot train in 16-bit floats"):
+        start(exams, tmp_path / "run", settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_learns(exams, tmp_path, few_steps, method):
+    """The loss ends below where it began, and the features do not all point one way."""
+    settings = method_settings(few_steps, method, epochs=15, checkpoint_minutes=2)
+    run = start(exams, tmp_path / "run", settings)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    losses = [line["loss"] for line in lines]
+    assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
+    assert lines[-1]["feature_std"] > 0.2
+
+
+def test_a_clip_encoder_learns_from_several_frames(exams, tmp_path, few_steps):
+    network = ClipEncoderSettings(of_frame=few_steps.encoder, frames=2)
+    run = start(exams, tmp_path / "run", few_steps.model_copy(update={"encoder": network}))
+    encoder, _ = load_encoder(run)
+    assert encoder.frames == 2
+
+
 def test_a_loss_that_is_not_finite_stops_with_a_line_and_the_checkpoint(
     exams, tmp_path, few_steps, monkeypatch
 ):
     settings = few_steps.model_copy(update={"checkpoint_minutes": 0})
-    real, calls = module.contrastive_objective, []
+    real, calls = Objective.forward, []
 
     def turns_bad(*arguments, **options):
         calls.append(1)
         return real(*arguments, **options) * (float("nan") if len(calls) == 3 else 1)
 
-    monkeypatch.setattr(module, "contrastive_objective", turns_bad)
+    monkeypatch.setattr(Objective, "forward", turns_bad)
     with pytest.raises(CannotDo, match=r"loss is not finite at step 2.*is kept"):
         start(exams, tmp_path / "run", settings)
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["step"] == 2
@@ -154,7 +332,7 @@ def test_too_few_clips(exams, tmp_path, few_steps):
 def test_same_view_without_labels(exams, tmp_path, few_steps):
     table = read_catalogue(exams / "catalogue.parquet").with_columns(view=pl.lit(None, pl.String))
     write_catalogue(table, tmp_path / "bare.parquet")
-    settings = few_steps.model_copy(update={"relation": "same-view"})
+    settings = few_steps.model_copy(update={"objective": ObjectiveSettings(relation="same-view")})
     with pytest.raises(CannotDo, match="needs labels and there are none"):
         pretrain(exams / "frames", tmp_path / "bare.parquet", tmp_path / "run", settings)
 
@@ -188,12 +366,6 @@ def test_a_device_that_is_not_there(exams, tmp_path, few_steps):
     with pytest.raises(CannotDo, match="there is no 'cuda' device on this machine"):
         start(exams, tmp_path / "run", few_steps.model_copy(update={"accelerator": "cuda"}))
     assert not (tmp_path / "run").exists()
-
-
-def test_spread_is_one_for_even_directions_and_zero_for_one_point():
-    generator = torch.Generator().manual_seed(0)
-    assert spread(torch.randn(4000, 32, generator=generator)) == pytest.approx(1, abs=0.02)
-    assert spread(torch.ones(10, 32)) == 0
 
 
 def test_an_unfinished_run_has_no_encoder(exams, tmp_path, few_steps):

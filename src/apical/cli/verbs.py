@@ -114,16 +114,23 @@ def pretrain(
     store: Annotated[Path, typer.Argument(help="Frame store.")],
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/pretrain"),
+    method: Annotated[
+        str | None, typer.Option(help="contrastive, moco, byol, barlow-twins or vicreg.")
+    ] = None,
     relation: Annotated[
-        str | None, typer.Option(help="same-frame, same-clip, same-view, view-or-clip.")
+        str | None,
+        typer.Option(help="same-frame, same-clip, same-view, view-or-clip or study-view-or-clip."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the clips.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Time budget.")] = None,
-    precision: Annotated[str | None, typer.Option(help="32 or bf16.")] = None,
+    precision: Annotated[str | None, typer.Option(help="32, bf16 or 16.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     seed: Seed = None,
     config: Config = None,
     views: Views = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with a run's encoder, 'shipped', or ImageNet weights for timm.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     quiet: Quiet = False,
     json_output: Json = False,
@@ -138,7 +145,8 @@ def pretrain(
     settings = read_settings(
         PretrainSettings,
         config,
-        relation=relation,
+        objective__method=method,
+        objective__relation=relation,
         epochs=epochs,
         max_minutes=max_minutes,
         precision=precision,
@@ -147,7 +155,15 @@ def pretrain(
     )
     with console.progress("Pre-training") as progress:
         learn(
-            store, catalogue, out, settings, vocabulary=vocabulary_of(views), resume=resume, progress=progress
+            store,
+            catalogue,
+            out,
+            settings,
+            vocabulary=vocabulary_of(views),
+            start=start,
+            resume=resume,
+            progress=progress,
+            tell=console.warn,
         )
     console.result({"run": str(out)}, [f"encoder → {out}"])
     return DONE
@@ -159,7 +175,7 @@ def train(
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/train"),
     method: Annotated[str | None, typer.Option(help="naive, logit-adjusted, probe or fine-tune.")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training, or 'shipped'.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     seed: Seed = None,

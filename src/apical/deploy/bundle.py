@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from apical.config import EncoderSettings, FrameSettings
+from apical.config import FrameSettings, encoder_settings
 from apical.deploy.card import model_card
 from apical.deploy.swap import replacing_folder
 from apical.errors import CannotDo
@@ -195,7 +195,7 @@ def open_bundle(path: Path) -> Bundle:
             if not is_same:
                 raise CannotDo(f"{name} of the bundle '{path.name}' was changed", "get the bundle anew")
         vocabulary = Vocabulary.from_records(facts["views"])
-        classifier = Classifier.empty(EncoderSettings.model_validate(facts["encoder"]), len(vocabulary))
+        classifier = Classifier.empty(encoder_settings(facts["encoder"]), len(vocabulary))
         load_weights(path / "classifier.safetensors", classifier)
         statistics = load_file(path / "unknown.safetensors")
         unknown = UnknownDetector(statistics["means"], statistics["precision"], facts["unknown"]["threshold"])

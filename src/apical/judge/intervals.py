@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apical.judge.metrics import Counts, Figures
-from apical.learn.clips import patient_codes
+from apical.learn.clips import codes
 
 Statistic = Callable[[Counts], Figures]
 """From confusion matrices (…, k, k) to m figures (…, m)."""
@@ -72,7 +72,7 @@ def patient_confusions(
         patient: (n,) pseudonyms.
         views: k.
     """
-    row = patient_codes(patient)
+    row = codes(patient)
     known = label >= 0
     cell = (row[known] * views + label[known]) * views + predicted[known]
     return np.bincount(cell, minlength=(row.max(initial=-1) + 1) * views**2).reshape(-1, views, views)

@@ -1,17 +1,21 @@
-"""Crops that differ as two looks at one view differ: batched, and on the device of the frames.
+"""Crops that differ as two looks at one view differ: what a probe, a machine and a sonographer change.
 
-There is no horizontal flip: which side the left ventricle is on is information.
+What is random is drawn (`draw`) and rendered where the network is: by OpenCV on a CPU, by torch on a GPU.
 """
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from apical.config import AugmentSettings
+from apical.learn import render_opencv, render_torch
+from apical.learn.beams import sectors
+from apical.learn.draw import Draws, draw, working_side
+from apical.learn.placing import placed
 
 MEAN, DEVIATION = 0.15, 0.2  # of a masked echo frame in [0, 1]: close enough to centre the input
 
@@ -20,94 +24,62 @@ def plain(frames: Tensor, size: int) -> Tensor:
     """Whole frames as network input, without augmentation.
 
     Args:
-        frames: (n, s, s) uint8.
+        frames: (n, T, s, s) uint8.
         size: side of the result.
 
     Returns:
-        (n, 1, size, size) float32, standardised.
+        (n, T, size, size) float32, standardised.
     """
-    x = frames.unsqueeze(1).float() / 255
+    x = frames.float() / 255
     if size != frames.shape[-1]:
         x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
     return (x - MEAN) / DEVIATION
 
 
-def augment(frames: Tensor, size: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """One random crop a frame.
+def augment(
+    frames: NDArray[np.uint8] | Tensor,
+    size: int,
+    settings: AugmentSettings,
+    generator: np.random.Generator,
+    device: torch.device,
+) -> Tensor:
+    """One random crop of each clip: its frames are changed alike.
 
     Args:
-        frames: (n, s, s) uint8; what lies outside the sector is 0 and stays black.
+        frames: (n, T, s, s) uint8, array or tensor; what lies outside the sector is 0 and stays black.
         size: side of a crop in pixels.
         settings: strengths.
-        generator: randomness, on the device of the frames.
+        generator: all randomness, so that it is the same for every device.
+        device: where the crops are wanted.
 
     Returns:
-        (n, 1, size, size) float32, standardised.
+        (n, T, size, size) float32, standardised, on `device`.
     """
-    draw = _Draw(len(frames), generator)
-    x = _crop(frames.unsqueeze(1).float() / 255, size, settings, draw)
-    inside = x > 0
-    x = _blur(x, settings, draw)
-    x = _speckle(x, settings, draw)
-    x = _brightness(x, settings, draw)
-    x = _shadow(x, settings, draw)
-    return (x.clamp(0, 1) * inside - MEAN) / DEVIATION
+    draws = draw(len(frames), frames.shape[-1], size, settings, generator)
+    return render(frames, draws, size, device)
 
 
-class _Draw:
-    """One random number a frame, shaped (n, 1, 1, 1) to broadcast over a batch of crops."""
+def render(frames: NDArray[np.uint8] | Tensor, draws: Draws, size: int, device: torch.device) -> Tensor:
+    """Crops as they were drawn, standardised; on every device the same but for roundings.
 
-    def __init__(self, count: int, generator: torch.Generator) -> None:
-        self.shape = (count, 1, 1, 1)
-        self.generator = generator
+    Args:
+        frames: (n, T, s, s) uint8, array or tensor. An array saves a GPU from being waited for.
+        draws: for n crops of this size from frames of this side.
+        size: side of a crop in pixels.
+        device: where the crops are wanted.
 
-    def between(self, low: float, high: float) -> Tensor:
-        unit = torch.rand(self.shape, generator=self.generator, device=self.generator.device)
-        return low + (high - low) * unit
-
-    def around_zero(self, half_range: float) -> Tensor:
-        return self.between(-half_range, half_range)
-
-    def happens(self, probability: float) -> Tensor:
-        return self.between(0, 1) < probability
-
-
-def _crop(x: Tensor, size: int, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    """A square crop, zoomed, shifted within the frame and turned, in one interpolation."""
-    scale = draw.between(settings.smallest_crop, 1)
-    angle = draw.around_zero(math.radians(settings.rotation_degrees))
-    shift_x, shift_y = (draw.around_zero(1) * (1 - scale) for _ in range(2))
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    rows = torch.cat([cos, -sin, shift_x, sin, cos, shift_y], dim=1)
-    grid = F.affine_grid(rows.view(-1, 2, 3), [len(x), 1, size, size], align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def _blur(x: Tensor, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    """Binomial 3x3, as shifted sums: a convolution of one channel is ten times slower on a CPU."""
-    smooth = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    smooth = (smooth[:, :, :-2] + smooth[:, :, 2:]) / 4 + smooth[:, :, 1:-1] / 2
-    smooth = (smooth[..., :-2] + smooth[..., 2:]) / 4 + smooth[..., 1:-1] / 2
-    return torch.where(draw.happens(settings.blur), smooth, x)
-
-
-def _speckle(x: Tensor, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    noise = torch.randn(x.shape, generator=draw.generator, device=x.device)
-    return x * (1 + settings.speckle * noise)
-
-
-def _brightness(x: Tensor, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    """Gamma, dynamic range, gain and time-gain compensation, as a sonographer's knobs do."""
-    x = x.clamp(min=0) ** draw.around_zero(settings.gamma).exp()
-    x = x * (1 + draw.around_zero(settings.dynamic_range)) + draw.around_zero(settings.gain)
-    depth = torch.linspace(-1, 1, x.shape[2], device=x.device).view(1, 1, -1, 1)
-    return x + depth * draw.around_zero(settings.depth_gain)
-
-
-def _shadow(x: Tensor, settings: AugmentSettings, draw: _Draw) -> Tensor:
-    """A dark wedge from the probe, as a rib throws."""
-    side = torch.linspace(-1, 1, x.shape[3], device=x.device)
-    angle = torch.atan2(side.view(1, 1, 1, -1), side.view(1, 1, -1, 1) + 1.1)
-    centre, width = draw.around_zero(0.7), draw.between(0.05, 0.2)
-    strength = draw.between(0.3, 0.9) * draw.happens(settings.shadow)
-    return x * (1 - strength * torch.exp(-(((angle - centre) / width) ** 2)))
+    Returns:
+        (n, T, size, size) float32, standardised, on `device`.
+    """
+    first = frames[:, 0]
+    found = sectors(first.cpu().numpy() if isinstance(first, Tensor) else first)
+    lie = placed(draws, found, working_side(frames.shape[-1], size), size)
+    if device.type == "cpu":
+        host = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
+        crops = render_opencv.render(render_opencv.halved(host, size), draws, lie, size)
+        crops -= MEAN  # by NumPy: torch would start threads, and a batch may be made by one of several
+        crops /= DEVIATION
+        return torch.from_numpy(crops)
+    there = (frames if isinstance(frames, Tensor) else torch.from_numpy(frames)).to(device)
+    on_device = render_torch.render(render_torch.halved(there, size), draws, lie, size)
+    return on_device.sub_(MEAN).div_(DEVIATION)

@@ -1,66 +1,53 @@
-"""Encoders: small one-channel residual networks (He et al. 2016, arXiv 1512.03385)."""
+"""Networks by their settings: encoders, which stay, and heads, which pre-training throws away."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from apical.config import EncoderSettings
+from apical.config import (
+    ClipEncoderSettings,
+    EncoderSettings,
+    FrameEncoderSettings,
+    ResNetSettings,
+    ViTSettings,
+)
+from apical.learn.clip_encoder import ClipEncoder
+from apical.learn.encoder import Encoder
+from apical.learn.resnet import ResNet
+from apical.learn.timm_encoder import timm_encoder
+from apical.learn.vit import ViT
 
-BLOCKS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
+__all__ = ["Encoder", "build_encoder", "channels_last", "prediction_head", "projection_head"]
 
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
-
-    def __init__(self, channels_in: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm2.weight)  # start as the identity (Goyal et al. 2017)
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or channels_in != channels:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels_in, h, w) → (n, channels, h/stride, w/stride)."""
-        y = F.relu(self.norm1(self.conv1(x)))
-        return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+HeadNorm = Literal["batch", "layer"]
 
 
-class Encoder(nn.Module):
-    """Grey crops, (n, 1, h, w) float, → features, (n, features)."""
+def build_encoder(settings: EncoderSettings) -> Encoder:
+    """An encoder with random weights, drawn from torch's global generator.
 
-    def __init__(self, settings: EncoderSettings) -> None:
-        super().__init__()
-        width = settings.width
-        stem: list[nn.Module] = [
-            nn.Conv2d(1, width, 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-        ]
-        if settings.stem_stride == 4:
-            stem.append(nn.MaxPool2d(3, stride=2, padding=1))
-        self.stem = nn.Sequential(*stem)
-        blocks: list[nn.Module] = []
-        channels_in = width
-        for stage, count in enumerate(BLOCKS[settings.depth]):
-            channels = width << stage
-            for block in range(count):
-                blocks.append(BasicBlock(channels_in, channels, stride=2 if stage and not block else 1))
-                channels_in = channels
-        self.blocks = nn.Sequential(*blocks)
-        self.features = channels_in
+    Raises:
+        WrongCall: the heads do not divide the width, or timm has no network of that name.
+        CannotDo: timm is wanted and not installed.
+    """
+    if isinstance(settings, ClipEncoderSettings):
+        return ClipEncoder(
+            _frame_encoder(settings.of_frame),
+            frames=settings.frames,
+            layers=settings.layers,
+            heads=settings.heads,
+        )
+    return _frame_encoder(settings)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Average over the last feature map."""
-        y: Tensor = self.blocks(self.stem(x))
-        return y.mean(dim=(2, 3))
+
+def _frame_encoder(settings: FrameEncoderSettings) -> Encoder:
+    if isinstance(settings, ResNetSettings):
+        return ResNet(settings)
+    if isinstance(settings, ViTSettings):
+        return ViT(settings)
+    return timm_encoder(settings)
 
 
 def channels_last(module: nn.Module) -> nn.Module:
@@ -68,11 +55,31 @@ def channels_last(module: nn.Module) -> nn.Module:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def projection_head(features: int, width: int) -> nn.Sequential:
-    """The two-layer head that pre-training uses and then throws away (Chen et al. 2020)."""
+def projection_head(features: int, width: int, norm: HeadNorm = "batch") -> nn.Sequential:
+    """The two-layer head that pre-training uses and then throws away (Chen et al. 2020, arXiv 2002.05709).
+
+    Args:
+        features: of the encoder.
+        width: of the embeddings.
+        norm: over the batch, or over each crop's own units (layer), so that a crop's embedding depends on no
+            other crop.
+    """
+    return _two_layers(features, features, width, norm)
+
+
+def prediction_head(width: int, norm: HeadNorm = "batch") -> nn.Sequential:
+    """The head that tells a target's embedding from the online one (Grill et al. 2020, arXiv 2006.07733).
+
+    Embeddings (n, width) → (n, width). The hidden layer is four times as wide; theirs is sixteen times, for
+    embeddings of 256.
+    """
+    return _two_layers(width, 4 * width, width, norm)
+
+
+def _two_layers(width_in: int, hidden: int, width: int, norm: HeadNorm) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(features, features, bias=False),
-        nn.BatchNorm1d(features),
+        nn.Linear(width_in, hidden, bias=False),
+        nn.BatchNorm1d(hidden) if norm == "batch" else nn.LayerNorm(hidden),
         nn.ReLU(),
-        nn.Linear(features, width),
+        nn.Linear(hidden, width),
     )

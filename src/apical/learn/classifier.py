@@ -12,14 +12,15 @@ from torch import Tensor, nn
 
 from apical.config import EncoderSettings
 from apical.learn.augment import plain
-from apical.learn.backbones import Encoder
+from apical.learn.backbones import Encoder, build_encoder
 from apical.learn.clips import Clips
+from apical.learn.windows import windows
 
 FRAMES_AT_ONCE = 256
 
 
 class Classifier(nn.Module):
-    """Crops, (n, 1, s, s) float, → features (n, d) and logits (n, k).
+    """Crops, (n, t, s, s) float, → features (n, d) and logits (n, k).
 
     Views that no training clip showed are never answered: their logits are -1e4.
 
@@ -41,7 +42,7 @@ class Classifier(nn.Module):
     @classmethod
     def empty(cls, settings: EncoderSettings, views: int) -> Classifier:
         """One to fill with saved weights."""
-        return cls(Encoder(settings), views)
+        return cls(build_encoder(settings), views)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (n, k) of features (n, d)."""
@@ -59,8 +60,8 @@ class ClipOutputs:
     """What a classifier says of n clips.
 
     Attributes:
-        log_probabilities: (n, k) float32, the frames' log-probabilities averaged, then normalised.
-        features: (n, d) float32, the frames' features averaged.
+        log_probabilities: (n, k) float32, the windows' log-probabilities averaged, then normalised.
+        features: (n, d) float32, the windows' features averaged. For most encoders a window is a frame.
     """
 
     log_probabilities: NDArray[np.float32]
@@ -68,14 +69,15 @@ class ClipOutputs:
 
 
 @torch.inference_mode()
-def classify_frames(
+def classify_windows(
     classifier: Classifier, frames: NDArray[np.uint8], input_size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Features (F, d) and logits (F, k) of stored frames (F, s, s) uint8, in evaluation mode."""
+    """Features (w, d), logits (w, k) of windows of frames, (w, t, s, s) uint8, in evaluation mode."""
     classifier.eval()
     features, logits = [], []
-    for start in range(0, len(frames), FRAMES_AT_ONCE):
-        part = torch.from_numpy(np.ascontiguousarray(frames[start : start + FRAMES_AT_ONCE])).to(device)
+    at_once = max(1, FRAMES_AT_ONCE // frames.shape[1])
+    for start in range(0, len(frames), at_once):
+        part = torch.from_numpy(np.ascontiguousarray(frames[start : start + at_once])).to(device)
         crops = plain(part, input_size).to(memory_format=torch.channels_last)
         of_features, of_logits = classifier(crops)
         features.append(of_features.float().cpu())
@@ -87,7 +89,9 @@ def classify_clip(
     classifier: Classifier, frames: NDArray[np.uint8], input_size: int, device: torch.device
 ) -> ClipOutputs:
     """One clip's frames, (F, s, s) uint8 → `ClipOutputs` of n = 1."""
-    features, logits = classify_frames(classifier, frames, input_size, device)
+    one, count = np.zeros(1, np.int64), np.array([len(frames)])
+    _, rows = windows(one, count, classifier.encoder.frames, all_of_clip=True)
+    features, logits = classify_windows(classifier, frames[rows], input_size, device)
     return _pool(features, logits)
 
 
@@ -97,17 +101,23 @@ def classify_clips(
     """`ClipOutputs` of every clip, in order. Reads a block of clips at a time."""
     pooled = []
     for block in _blocks(clips.count):
-        rows = [
-            np.arange(first, first + count)
-            for first, count in zip(clips.first[block], clips.count[block], strict=True)
-        ]
-        features, logits = classify_frames(classifier, clips.frames[np.concatenate(rows)], input_size, device)
-        sizes = clips.count[block].tolist()
+        part, frames = read_windows(clips.first[block], clips.count[block], clips, classifier.encoder.frames)
+        features, logits = classify_windows(classifier, frames, input_size, device)
+        sizes = np.bincount(part, minlength=len(block)).tolist()
         pooled += [_pool(*parts) for parts in zip(features.split(sizes), logits.split(sizes), strict=True)]
     return ClipOutputs(
         np.concatenate([one.log_probabilities for one in pooled]),
         np.concatenate([one.features for one in pooled]),
     )
+
+
+def read_windows(
+    first: NDArray[np.int64], count: NDArray[np.int64], clips: Clips, frames: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """All windows of some clips: which clip each is of, (w,), and its frames, (w, t, s, s) uint8."""
+    clip, rows = windows(first, count, frames, all_of_clip=True)
+    read = clips.frames[rows.ravel()]
+    return clip, read.reshape(*rows.shape, *read.shape[1:])
 
 
 def _pool(features: Tensor, logits: Tensor) -> ClipOutputs:

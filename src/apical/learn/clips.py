@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from apical.catalogue import read_catalogue, usable
 from apical.config import FrameSettings
 from apical.errors import CannotDo, WrongCall
 from apical.ingest.frames import FrameStore
+from apical.learn.reading import FrameArray, FrameFile
 from apical.views import Vocabulary
 
 
@@ -23,21 +23,25 @@ class Clips:
     """n clips whose frames stand one after another in a frame store.
 
     Attributes:
-        frames: all stored frames, (N, s, s) uint8, memory-mapped.
+        frames: all stored frames, (N, s, s) uint8, read where they are asked for.
         first: (n,) int64, row of each clip's first frame.
         count: (n,) int64, its number of frames.
         clip: (n,) its id.
         patient: (n,) the pseudonym.
+        study: (n,) the pseudonym, or "" where nobody said.
+        machine: (n,) maker and model, or "" where nobody said.
         split: (n,) train, validation, test, or "".
         label: (n,) int64, index into the vocabulary, or -1.
         made: how the frames were made.
     """
 
-    frames: NDArray[np.uint8]
+    frames: FrameArray
     first: NDArray[np.int64]
     count: NDArray[np.int64]
     clip: NDArray[np.str_]
     patient: NDArray[np.str_]
+    study: NDArray[np.str_]
+    machine: NDArray[np.str_]
     split: NDArray[np.str_]
     label: NDArray[np.int64]
     made: FrameSettings
@@ -47,19 +51,29 @@ class Clips:
 
     @property
     def patient_code(self) -> NDArray[np.int64]:
-        """See `patient_codes`."""
-        return patient_codes(self.patient)
+        """(n,) int64, see `codes`."""
+        return codes(self.patient)
+
+    @property
+    def study_code(self) -> NDArray[np.int64]:
+        """(n,) int64, see `codes`; -1 where nobody said."""
+        return codes(self.study)
+
+    @property
+    def machine_code(self) -> NDArray[np.int64]:
+        """(n,) int64, see `codes`; -1 where nobody said."""
+        return codes(self.machine)
 
     def fingerprint(self) -> str:
         """Short hash of which clips these are, with their patients, splits, labels and frames."""
         digest = hashlib.sha256(repr(self.frames.shape).encode())
-        for column in (self.clip, self.patient, self.split, self.label, self.first, self.count):
+        for column in (self.clip, self.patient, self.study, self.split, self.label, self.first, self.count):
             digest.update("\n".join(map(str, column.tolist())).encode())
         return digest.hexdigest()[:16]
 
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
-        names = ("first", "count", "clip", "patient", "split", "label")
+        names = ("first", "count", "clip", "patient", "study", "machine", "split", "label")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def in_split(self, *splits: str) -> Clips:
@@ -71,13 +85,15 @@ class Clips:
         return self.select(self.label >= 0)
 
 
-def patient_codes(patient: NDArray[Any]) -> NDArray[np.int64]:
-    """Number patients, (n,) int64, by first appearance.
+def codes(names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Number names, (n,) int64, by first appearance; "" is -1.
 
     Draws that go by these numbers do not depend on the pseudonyms, which another key would change.
     """
-    _, first, code = np.unique(patient, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[code].astype(np.int64)
+    _, first, code = np.unique(names, return_index=True, return_inverse=True)
+    numbers = np.argsort(np.argsort(first))[code].astype(np.int64)
+    numbers[names == ""] = -1
+    return numbers
 
 
 def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
@@ -106,12 +122,15 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
             "give the vocabulary they come from with --views",
         )
     label = [position.get(view, -1) for view in known["view"]]
+    machine = pl.concat_str(pl.col("manufacturer", "model"), separator=" ", ignore_nulls=True)
     return Clips(
-        frames=frames.frames,
+        frames=FrameFile.of(frames.frames),
         first=known["first"].cast(pl.Int64).to_numpy(),
         count=known["count"].to_numpy(),
         clip=known["clip"].to_numpy().astype(np.str_),
         patient=known["patient"].to_numpy().astype(np.str_),
+        study=known["study"].fill_null("").to_numpy().astype(np.str_),
+        machine=known.select(machine.fill_null("")).to_series().to_numpy().astype(np.str_),
         split=known["split"].fill_null("").to_numpy().astype(np.str_),
         label=np.array(label, dtype=np.int64),
         made=frames.settings,

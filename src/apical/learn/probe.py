@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from apical.config import TrainSettings
-from apical.learn.classifier import Classifier, classify_frames
+from apical.learn.classifier import Classifier, classify_windows, read_windows
 from apical.learn.clips import Clips
 from apical.learn.imbalance import log_prior
 
@@ -19,11 +18,9 @@ def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, 
     Multinomial logistic regression with logit adjustment: mean cross-entropy over the frames plus
     `probe_penalty` times the squared norm of the weights, for features scaled to unit variance.
     """
-    rows = np.concatenate(
-        [np.arange(first, first + n) for first, n in zip(teaching.first, teaching.count, strict=True)]
-    )
-    features, _ = classify_frames(classifier, teaching.frames[rows], settings.input_size, device)
-    label = torch.from_numpy(np.repeat(teaching.label, teaching.count))
+    clip, frames = read_windows(teaching.first, teaching.count, teaching, classifier.encoder.frames)
+    features, _ = classify_windows(classifier, frames, settings.input_size, device)
+    label = torch.from_numpy(teaching.label[clip])
     prior = log_prior(label.numpy(), len(classifier.taught)).double()
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
     weight, bias = fit_linear(

@@ -15,7 +15,8 @@ from sklearn.metrics import f1_score
 from apical.config import NEEDS_ENCODER, TrainSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.augment import augment
-from apical.learn.backbones import Encoder, channels_last
+from apical.learn.backbones import build_encoder, channels_last
+from apical.learn.batches import draw_frames
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
@@ -23,9 +24,9 @@ from apical.learn.device import fabric_on
 from apical.learn.imbalance import adjusted, log_prior
 from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
 from apical.learn.predictions import Predictions
-from apical.learn.pretrain import load_encoder
 from apical.learn.probe import fit_probe
 from apical.learn.run import RunFolder
+from apical.learn.start import load_encoder, patients_seen
 from apical.views import Vocabulary, standard_vocabulary
 
 WARMUP = 0.05
@@ -52,7 +53,7 @@ def train(
         catalogue: with splits and labels; only clips of split ``train`` teach.
         out: the run folder to make.
         settings: method, budget, seed.
-        encoder: the run folder of a pre-training, for the methods `probe` and `fine-tune`.
+        encoder: the run folder of a pre-training, or ``shipped``, for the methods `probe` and `fine-tune`.
         vocabulary: the views; the standard ones by default.
         progress: called after each step with the steps done and in all.
 
@@ -102,7 +103,7 @@ def train(
     )
     run.write_json("budget.json", label_budget(teaching, vocabulary))
     torch.manual_seed(settings.seed)
-    backbone = backbone or Encoder(settings.encoder)
+    backbone = backbone or build_encoder(settings.encoder)
     classifier = Classifier(backbone, len(vocabulary))
     classifier.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
     channels_last(classifier).to(fabric.device)
@@ -152,8 +153,7 @@ def check_unseen(encoder: Path, judged: Clips) -> None:
     Raises:
         PatientOverlap
     """
-    seen = np.array(RunFolder(encoder).read_json("patients.json")["patients"])
-    shared = int(np.isin(np.unique(judged.patient), seen).sum())
+    shared = int(np.isin(np.unique(judged.patient), patients_seen(encoder)).sum())
     if shared:
         raise PatientOverlap(
             f"the encoder was pre-trained on {shared} patient{'s' if shared > 1 else ''} "
@@ -187,15 +187,20 @@ def fit(
     strength = 0.0 if settings.method == "naive" else settings.adjustment
     prior = log_prior(teaching.label, len(classifier.taught)).to(fabric.device)
     generator = np.random.default_rng([settings.seed, 2])
-    crop_generator = torch.Generator(fabric.device).manual_seed(settings.seed)
     began = time.monotonic()
     for step in range(1, settings.steps + 1):
         rate = settings.learning_rate * warmup_cosine((step - 1) / settings.steps, WARMUP)
         set_rate(optimizer.param_groups, rate)
         chosen = generator.integers(len(teaching), size=settings.batch_frames)
-        rows = teaching.first[chosen] + generator.integers(teaching.count[chosen])
-        frames = torch.from_numpy(teaching.frames[rows]).to(fabric.device)
-        crops = augment(frames, settings.input_size, settings.augment, crop_generator)
+        rows = draw_frames(
+            teaching.first[chosen],
+            teaching.count[chosen],
+            crops=1,
+            frames=classifier.encoder.frames,
+            generator=generator,
+        )[0]
+        frames = teaching.frames[rows.ravel()].reshape(*rows.shape, *teaching.frames.shape[1:])
+        crops = augment(frames, settings.input_size, settings.augment, generator, fabric.device)
         label = torch.from_numpy(teaching.label[chosen]).to(fabric.device)
         classifier.train()
         _, logits = wrapped(crops.to(memory_format=torch.channels_last))

@@ -1,0 +1,127 @@
+"""Batches are functions of their place: whoever makes them, from wherever the run goes on."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from apical.config import ClipEncoderSettings, ObjectiveSettings
+from apical.errors import CannotDo
+from apical.learn.clips import load_clips
+from apical.learn.distributed import shares
+from apical.learn.feeding import Feeder, Place
+from apical.views import standard_vocabulary
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def clips(exams):
+    return load_clips(exams / "frames", exams / "catalogue.parquet", standard_vocabulary())
+
+
+def feeder(clips, settings, frames=1, rank=0, processes=1):
+    return Feeder(clips, settings, frames, CPU, rank, processes)
+
+
+def take(batches, count):
+    found = list(itertools.islice(batches, count))
+    batches.close()
+    return found
+
+
+def test_places_count_on_through_the_epochs(clips, few_steps):
+    places = [place for place, _ in feeder(clips, few_steps).places(Place())]
+    assert [place.step for place in places] == list(range(len(places)))
+    assert {place.epoch for place in places} == set(range(few_steps.epochs))
+    assert all(place.batches == len(places) / few_steps.epochs for place in places)
+    assert places[0].share(few_steps.epochs) == 0
+    assert places[-1].share(few_steps.epochs) == pytest.approx(1 - 1 / len(places))
+
+
+@pytest.mark.parametrize("begin", [0, 2, 5, 7])
+def test_going_on_from_a_place_gives_what_was_left(clips, few_steps, begin):
+    everything = list(feeder(clips, few_steps).batches(Place()))
+    place = everything[begin].place
+    rest = list(feeder(clips, few_steps).batches(place))
+    assert len(rest) == len(everything) - begin
+    for one, other in zip(rest, everything[begin:], strict=True):
+        assert one.place == other.place
+        assert torch.equal(one.crops, other.crops)
+        assert torch.equal(one.members.table(), other.members.table())
+
+
+def test_behind_the_last_batch_of_an_epoch_the_next_begins(clips, few_steps):
+    places = [place for place, _ in feeder(clips, few_steps).places(Place())]
+    last = [place for place in places if place.epoch == 0][-1]
+    behind = Place(0, last.batch + 1, last.step + 1, last.batches)
+    following, _ = next(feeder(clips, few_steps).places(behind))
+    assert (following.epoch, following.batch, following.step) == (1, 0, last.step + 1)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_make_the_parts_of_one_batch(clips, few_steps, processes):
+    (whole,) = take(feeder(clips, few_steps).batches(Place()), 1)
+    parts = [
+        take(feeder(clips, few_steps, rank=rank, processes=processes).batches(Place()), 1)[0]
+        for rank in range(processes)
+    ]
+    assert torch.equal(torch.cat([part.crops for part in parts], dim=1), whole.crops)
+    for rank, part in enumerate(parts):
+        assert torch.equal(part.members.table(), whole.members.table())
+        assert part.lengths == [len(share) for share in shares(whole.crops.shape[1], processes)]
+        assert part.crops.shape[1] == part.lengths[rank]
+
+
+def test_members_are_those_of_the_crops(clips, few_steps):
+    (batch,) = take(feeder(clips, few_steps).batches(Place()), 1)
+    _, chosen = next(feeder(clips, few_steps).places(Place()))
+    n = len(chosen)
+    assert batch.crops.shape == (2, n, 1, few_steps.input_size, few_steps.input_size)
+    assert batch.members.crop.tolist() == list(range(2 * n))
+    assert batch.members.clip.tolist() == [*chosen, *chosen]
+    assert batch.members.patient.tolist() == [*clips.patient_code[chosen]] * 2
+    assert batch.members.label.tolist() == [*clips.label[chosen]] * 2
+    first, count = clips.first[batch.members.clip], clips.count[batch.members.clip]
+    frame = batch.members.frame.numpy()
+    assert ((frame >= first) & (frame < first + count)).all()
+    assert (frame[:n] != frame[n:]).all()  # three frames a clip: the two crops differ
+    assert set(batch.members.study.tolist()) == {-1}
+
+
+def test_one_frame_for_all_crops_where_the_relation_says_so(clips, few_steps):
+    settings = few_steps.model_copy(update={"objective": ObjectiveSettings(relation="same-frame")})
+    (batch,) = take(feeder(clips, settings).batches(Place()), 1)
+    one, other = batch.members.frame.view(2, -1)
+    assert torch.equal(one, other)
+    assert not torch.equal(*batch.crops)
+
+
+def test_crops_of_several_frames(clips, few_steps):
+    network = ClipEncoderSettings(of_frame=few_steps.encoder, frames=3)
+    settings = few_steps.model_copy(update={"encoder": network})
+    (batch,) = take(feeder(clips, settings, frames=3).batches(Place()), 1)
+    assert batch.crops.shape[2] == 3
+
+
+def test_other_seeds_other_crops(clips, few_steps):
+    (one,) = take(feeder(clips, few_steps).batches(Place()), 1)
+    (other,) = take(feeder(clips, few_steps.model_copy(update={"seed": 1})).batches(Place()), 1)
+    assert not torch.equal(one.crops, other.crops)
+
+
+def test_an_error_in_the_thread_is_the_callers_and_no_thread_stays(clips, few_steps):
+    class Broken:
+        shape = clips.frames.shape
+
+        def __getitem__(self, rows):
+            raise CannotDo("the frame store cannot be read any more", "look")
+
+    broken = clips.select(np.ones(len(clips), bool))
+    object.__setattr__(broken, "frames", Broken())
+    with pytest.raises(CannotDo, match="cannot be read any more"):
+        next(feeder(broken, few_steps).batches(Place()))
+    take(feeder(clips, few_steps).batches(Place()), 1)  # given up half-way
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("feeder")]

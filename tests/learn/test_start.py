@@ -1,0 +1,97 @@
+"""What an encoder may begin with, whose patients it then has seen, and what is refused."""
+
+import json
+
+import polars as pl
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from apical.catalogue import read_catalogue, write_catalogue
+from apical.config import ClipEncoderSettings
+from apical.errors import CannotDo, PatientOverlap, WrongCall
+from apical.learn.backbones import build_encoder
+from apical.learn.pretrain import pretrain
+from apical.learn.start import begin_with, load_encoder, patients_seen
+from apical.learn.train import train
+
+
+def start_from(exams, out, settings, start, catalogue="catalogue.parquet", **options):
+    return pretrain(exams / "frames", exams / catalogue, out, settings, start=start, **options)
+
+
+@pytest.fixture
+def of_encoder(encoder, few_steps):
+    """Settings of a short run with the network of the fixture `encoder`."""
+    return few_steps.model_copy(update={"encoder": load_encoder(encoder)[1].encoder})
+
+
+def test_a_run_begins_with_anothers_weights(exams, tmp_path, encoder, of_encoder):
+    """With a learning rate of next to nothing it ends with them as well."""
+    still = of_encoder.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1})
+    run = start_from(exams, tmp_path / "run", still, encoder)
+    before, after = (load_file(place / "encoder.safetensors") for place in (encoder, run))
+    for name in before:
+        if "running" not in name and "num_batches" not in name:
+            torch.testing.assert_close(before[name], after[name], rtol=0, atol=1e-9)
+    assert not torch.equal(before["stem.0.weight"], load_fresh(of_encoder)["stem.0.weight"])
+
+
+def load_fresh(settings):
+    torch.manual_seed(settings.seed)
+    return build_encoder(settings.encoder).state_dict()
+
+
+def test_a_clip_encoder_begins_with_a_frame_encoder(encoder, of_encoder):
+    network = ClipEncoderSettings(of_frame=of_encoder.encoder, frames=2)
+    clip_encoder = build_encoder(network)
+    begin_with(clip_encoder, of_encoder.model_copy(update={"encoder": network}), encoder)
+    expected = load_encoder(encoder)[0].state_dict()
+    found = clip_encoder.of_frame.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_another_network_is_refused_and_its_settings_are_told(exams, tmp_path, few_steps, encoder):
+    wider = few_steps.encoder.model_copy(update={"width": 16})
+    with pytest.raises(WrongCall, match=r'another network.*"width":8'):
+        start_from(exams, tmp_path / "run", few_steps.model_copy(update={"encoder": wider}), encoder)
+
+
+def test_what_is_no_run_is_refused(exams, tmp_path, few_steps):
+    with pytest.raises(CannotDo, match="'nothing' has no weights"):
+        start_from(exams, tmp_path / "run", few_steps, tmp_path / "nothing")
+
+
+def test_a_run_is_not_resumed_from_another_start(exams, tmp_path, of_encoder, encoder):
+    def stop(done, total):
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        start_from(exams, tmp_path / "run", of_encoder, encoder, progress=stop)
+    with pytest.raises(CannotDo, match=r"other settings \(start\)"):
+        start_from(exams, tmp_path / "run", of_encoder, None, resume=True)
+    run = start_from(exams, tmp_path / "run", of_encoder, encoder, resume=True)
+    assert load_encoder(run)[1] == of_encoder
+
+
+def test_patients_of_the_start_count_as_seen(exams, tmp_path, encoder, of_encoder, training):
+    """The second run learns from other patients only; judging on the first one's is still refused."""
+    table = read_catalogue(exams / "catalogue.parquet")
+    first = set(patients_seen(encoder))
+    swapped = table.with_columns(
+        split=pl.when(pl.col("patient").is_in(first)).then(pl.lit("test")).otherwise(pl.lit("train"))
+    )
+    write_catalogue(swapped, tmp_path / "swapped.parquet")
+    run = pretrain(
+        exams / "frames", tmp_path / "swapped.parquet", tmp_path / "run", of_encoder, start=encoder
+    )
+    assert set(patients_seen(run)) == set(table["patient"])
+    assert json.loads((run / "settings.json").read_text())["start"]
+    with pytest.raises(PatientOverlap, match=f"on {len(first)} patients of the validation or test split"):
+        train(
+            exams / "frames",
+            tmp_path / "swapped.parquet",
+            tmp_path / "trained",
+            training("probe"),
+            encoder=run,
+        )
