@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,7 @@ from apical.learn.backbones import Encoder, build_encoder, channels_last
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips
 from apical.learn.device import fabric_on
-from apical.learn.run import RunFolder
+from apical.learn.tracking import Tracker
 from apical.learn.train import fit
 from apical.phantom.clip import Clip
 from apical.phantom.exam import Exam, Take, exam_of, takes
@@ -223,9 +224,8 @@ def fit_network(
     classifier.taught[:] = torch.from_numpy(taught)
     channels_last(classifier)
     nobody = teaching.select(np.zeros(len(teaching), bool))
-    with tempfile.TemporaryDirectory() as place:
-        run = RunFolder(Path(place))
-        fit(classifier, teaching, nobody, settings, fabric_on("cpu"), run, lambda done, total: None)
+    with tempfile.TemporaryDirectory() as place, closing(Tracker(Path(place))) as tracker:
+        fit(classifier, teaching, nobody, settings, fabric_on("cpu"), tracker, lambda done, total: None)
     return classifier
 
 

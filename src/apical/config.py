@@ -263,7 +263,10 @@ class PretrainSettings(Settings):
         description="time budget; the schedule then anneals by the clock, so results depend on speed",
     )
     checkpoint_minutes: float = Field(2.0, ge=0)
-    watch: int = Field(20, ge=0, description="times in a run that the features are looked at")
+    feeders: int | None = Field(
+        None, ge=0, description="processes that make crops; by default one for each free core, 4 at most"
+    )
+    watch: int = Field(20, ge=0, description="looks at the features in a run; fewer in a short one")
     trackers: tuple[Literal["mlflow", "wandb"], ...] = Field(
         (), description="where figures go beside the run folder; each needs its library"
     )

@@ -49,7 +49,13 @@ def exams(tmp_path_factory):
 def few_steps():
     """Pre-training settings for seconds, not hours."""
     return PretrainSettings(
-        encoder=NETWORK, augment=GENTLE, input_size=SIZE, batch_clips=12, epochs=3, projection_width=16
+        encoder=NETWORK,
+        augment=GENTLE,
+        input_size=SIZE,
+        batch_clips=12,
+        epochs=3,
+        projection_width=16,
+        feeders=0,
     )
 
 
@@ -67,6 +73,8 @@ def training():
 @pytest.fixture(scope="session")
 def encoder(exams, tmp_path_factory):
     """A finished pre-training run on `exams`."""
-    settings = PretrainSettings(encoder=NETWORK, augment=GENTLE, input_size=SIZE, batch_clips=36, epochs=15)
+    settings = PretrainSettings(
+        encoder=NETWORK, augment=GENTLE, input_size=SIZE, batch_clips=36, epochs=15, feeders=0
+    )
     out = tmp_path_factory.mktemp("encoder") / "run"
     return pretrain(exams / "frames", exams / "catalogue.parquet", out, settings)

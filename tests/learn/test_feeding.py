@@ -1,7 +1,9 @@
 """Batches are functions of their place: whoever makes them, from wherever the run goes on."""
 
 import itertools
-import threading
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -9,9 +11,15 @@ import torch
 
 from apical.config import ClipEncoderSettings, ObjectiveSettings
 from apical.errors import CannotDo
+from apical.learn import render_torch
+from apical.learn.augment import DEVIATION, MEAN
+from apical.learn.beams import sectors
 from apical.learn.clips import load_clips
 from apical.learn.distributed import shares
+from apical.learn.draw import working_side
 from apical.learn.feeding import Feeder, Place
+from apical.learn.placing import placed
+from apical.learn.reading import FrameFile
 from apical.views import standard_vocabulary
 
 CPU = torch.device("cpu")
@@ -33,7 +41,7 @@ def take(batches, count):
 
 
 def test_places_count_on_through_the_epochs(clips, few_steps):
-    places = [place for place, _ in feeder(clips, few_steps).places(Place())]
+    places = [place for place, _ in feeder(clips, few_steps).jobs(Place())]
     assert [place.step for place in places] == list(range(len(places)))
     assert {place.epoch for place in places} == set(range(few_steps.epochs))
     assert all(place.batches == len(places) / few_steps.epochs for place in places)
@@ -54,10 +62,10 @@ def test_going_on_from_a_place_gives_what_was_left(clips, few_steps, begin):
 
 
 def test_behind_the_last_batch_of_an_epoch_the_next_begins(clips, few_steps):
-    places = [place for place, _ in feeder(clips, few_steps).places(Place())]
+    places = [place for place, _ in feeder(clips, few_steps).jobs(Place())]
     last = [place for place in places if place.epoch == 0][-1]
     behind = Place(0, last.batch + 1, last.step + 1, last.batches)
-    following, _ = next(feeder(clips, few_steps).places(behind))
+    following, _ = next(feeder(clips, few_steps).jobs(behind))
     assert (following.epoch, following.batch, following.step) == (1, 0, last.step + 1)
 
 
@@ -77,7 +85,7 @@ def test_processes_make_the_parts_of_one_batch(clips, few_steps, processes):
 
 def test_members_are_those_of_the_crops(clips, few_steps):
     (batch,) = take(feeder(clips, few_steps).batches(Place()), 1)
-    _, chosen = next(feeder(clips, few_steps).places(Place()))
+    _, chosen = next(feeder(clips, few_steps).jobs(Place()))
     n = len(chosen)
     assert batch.crops.shape == (2, n, 1, few_steps.input_size, few_steps.input_size)
     assert batch.members.crop.tolist() == list(range(2 * n))
@@ -112,16 +120,56 @@ def test_other_seeds_other_crops(clips, few_steps):
     assert not torch.equal(one.crops, other.crops)
 
 
-def test_an_error_in_the_thread_is_the_callers_and_no_thread_stays(clips, few_steps):
-    class Broken:
-        shape = clips.frames.shape
-
-        def __getitem__(self, rows):
-            raise CannotDo("the frame store cannot be read any more", "look")
-
+@pytest.mark.parametrize("feeders", [0, 1])
+def test_an_error_in_a_process_is_the_callers_and_no_process_stays(clips, few_steps, feeders, tmp_path):
+    np.save(tmp_path / "frames.npy", clips.frames[:])
     broken = clips.select(np.ones(len(clips), bool))
-    object.__setattr__(broken, "frames", Broken())
-    with pytest.raises(CannotDo, match="cannot be read any more"):
-        next(feeder(broken, few_steps).batches(Place()))
-    take(feeder(clips, few_steps).batches(Place()), 1)  # given up half-way
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("feeder")]
+    object.__setattr__(broken, "frames", FrameFile.of(np.load(tmp_path / "frames.npy", mmap_mode="r")))
+    os.truncate(tmp_path / "frames.npy", 2000)
+    settings = few_steps.model_copy(update={"feeders": feeders})
+    with pytest.raises(CannotDo, match="the frame store cannot be read any more"):
+        next(feeder(broken, settings).batches(Place()))
+    before = set(multiprocessing.active_children())
+    take(feeder(clips, settings).batches(Place()), 1)  # given up half-way
+    assert set(multiprocessing.active_children()) <= before
+
+
+def test_a_process_that_is_killed_is_one_line(clips, few_steps):
+    settings = few_steps.model_copy(update={"feeders": 1, "epochs": 100})
+    before = set(multiprocessing.active_children())
+    batches = feeder(clips, settings).batches(Place())
+    next(batches)
+    (child,) = set(multiprocessing.active_children()) - before
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(CannotDo, match="a process that makes crops has ended"):
+        list(batches)
+
+
+@pytest.mark.parametrize("feeders", [1, 2])
+def test_other_processes_make_the_same_batches_in_the_same_order(clips, few_steps, feeders):
+    here = list(feeder(clips, few_steps).batches(Place()))
+    settings = few_steps.model_copy(update={"feeders": feeders})
+    there = list(feeder(clips, settings).batches(Place()))
+    assert len(here) == len(there)
+    for one, other in zip(here, there, strict=True):
+        assert one.place == other.place
+        assert one.lengths == other.lengths
+        assert torch.equal(one.crops, other.crops)
+        assert torch.equal(one.members.table(), other.members.table())
+
+
+def test_for_a_gpu_frames_are_sent_and_rendered_there(clips, few_steps):
+    """Without one: what is sent, rendered by torch on the CPU, is the crops to within a grey level or so."""
+    few = feeder(clips, few_steps)
+    job = next(few.jobs(Place()))
+    expected = few.on_device(few.prepare(*job)).crops
+    few.device = torch.device("cuda")
+    sent = few.prepare(*job)
+    assert sent.pictures.dtype == torch.uint8
+    assert sent.pictures.shape[2:] == clips.frames.shape[1:]
+    first = sectors(sent.pictures[:, 0].numpy())
+    side, size = sent.pictures.shape[-1], few_steps.input_size
+    lie = placed(sent.draws, first, working_side(side, size), size)
+    made = render_torch.render(sent.pictures, sent.draws, lie, size).sub(MEAN).div(DEVIATION)
+    off = (made.view_as(expected) - expected).abs() * DEVIATION * 255
+    assert (off > 1.5).float().mean() < 0.005

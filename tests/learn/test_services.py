@@ -159,6 +159,8 @@ def pieces(path):
         if 32768 - place % 32768 < 7:
             place += 32768 - place % 32768
         length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        if place + 7 + length > len(data):
+            return  # it is being written
         record += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
@@ -167,12 +169,19 @@ def pieces(path):
 
 
 def wandb_records(path):
-    """What an offline run wrote down: settings and the history of figures."""
+    """What an offline run wrote down: settings and the history of figures.
+
+    W&B's own process writes the file, and may do so a moment after the run is closed; an ``exit`` ends it.
+    """
     from wandb.proto.wandb_internal_pb2 import Record
 
+    deadline, records = time.monotonic() + 60, []
+    while not any(record.HasField("exit") for record in records):
+        assert time.monotonic() < deadline, "the file never ended"
+        time.sleep(0.05)
+        records = [Record.FromString(piece) for piece in pieces(path)]
     config, history = {}, []
-    for piece in pieces(path):
-        record = Record.FromString(piece)
+    for record in records:
         for update in (*record.run.config.update, *record.config.update):
             config[update.key or ".".join(update.nested_key)] = json.loads(update.value_json)
         if record.history.item:
@@ -211,7 +220,6 @@ def test_an_offline_run_that_goes_on_after_a_kill_is_whole_by_itself(tmp_path):
     killed = subprocess.run([sys.executable, "-c", code, tmp_path, Path(__file__).parent], env=own)
     assert killed.returncode == -signal.SIGKILL
     (first,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
-    time.sleep(1)  # W&B names folders by the second, and writes nothing where two of a run are alike
     tracker = Tracker(tmp_path, resume_after=3, trackers=["wandb"])
     log(tracker, range(4, 7))
     tracker.close()

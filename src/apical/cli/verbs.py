@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 done with problems listed · 2 wrong call · 3 could not
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -141,7 +142,8 @@ def pretrain(
     """
     from apical.learn.pretrain import pretrain as learn
 
-    console = Console(json_output=json_output, quiet=quiet)
+    leads = os.environ.get("RANK", "0") == "0"  # of several started by torchrun, one speaks
+    console = Console(json_output=json_output, quiet=quiet or not leads)
     settings = read_settings(
         PretrainSettings,
         config,
@@ -165,7 +167,8 @@ def pretrain(
             progress=progress,
             tell=console.warn,
         )
-    console.result({"run": str(out)}, [f"encoder → {out}"])
+    if leads:
+        console.result({"run": str(out)}, [f"encoder → {out}"])
     return DONE
 
 

@@ -1,30 +1,39 @@
-"""From clips to the crops of a step: read, augmented and on the device before they are needed.
+"""From clips to the crops of a step: read and augmented by other processes, before they are needed.
 
 What a step sees is a function of seed and step alone, so nothing here has a state to save: not which process
-or thread makes it, nor where a run was resumed.
+makes it, nor where a run was resumed.
+
+Other processes, not threads: crops are made by many short calls, between which a thread would hold Python's
+lock while the network waits for it.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import os
+import signal
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from apical.config import PretrainSettings
+from apical.errors import ApicalError, CannotDo
 from apical.learn.augment import render
 from apical.learn.batches import draw_frames, epoch_batches
 from apical.learn.clips import Clips
 from apical.learn.distributed import shares
-from apical.learn.draw import draw
+from apical.learn.draw import Draws, draw
 from apical.learn.relations import Members
 
-AHEAD = 2  # batches made before they are asked for
+AHEAD = 2  # batches that each process makes before they are asked for
+MOST_FEEDERS = 4
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,33 @@ class Batch:
     lengths: list[int]
 
 
-class Feeder:
+@dataclass(frozen=True)
+class Prepared:
+    """A batch before it is on the device.
+
+    Attributes:
+        place, lengths: see `Batch`.
+        pictures: on a CPU the crops; for a GPU the frames they are of, (c·own clips, t, s, s) uint8.
+        draws: for a GPU, of those.
+        table: see `Members.table`.
+    """
+
+    place: Place
+    lengths: list[int]
+    pictures: Tensor
+    draws: Draws | None
+    table: Tensor
+
+    def pin_memory(self) -> Prepared:
+        """In memory from which a GPU can take it without the processor's help; called by the data loader."""
+        return replace(self, pictures=self.pictures.pin_memory(), table=self.table.pin_memory())
+
+
+Job = tuple[Place, NDArray[np.int64]]
+"""A place and the clips of its batch."""
+
+
+class Feeder(Dataset[Prepared | ApicalError]):
     """Makes batches in order.
 
     Args:
@@ -78,17 +113,18 @@ class Feeder:
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self.clips, self.settings, self.frames, self.device = clips, settings, frames, device
+        self.settings, self.frames, self.device = settings, frames, device
         self.rank, self.processes = rank, processes
-        self.patient, self.study = clips.patient_code, clips.study_code
+        self.store, self.first, self.count = clips.frames, clips.first, clips.count
+        self.patient, self.study, self.label = clips.patient_code, clips.study_code, clips.label
 
-    def places(self, start: Place) -> Iterator[tuple[Place, NDArray[np.int64]]]:
-        """Places from `start` on, with the clips of their batches, to the end of the last epoch."""
+    def jobs(self, start: Place) -> Iterator[Job]:
+        """All batches to be made from `start` on, to the end of the last epoch."""
         settings, step = self.settings, start.step
         for epoch in range(start.epoch, settings.epochs):
             batches = epoch_batches(
                 self.patient,
-                self.clips.label,
+                self.label,
                 batch_clips=settings.batch_clips,
                 exam_clips=settings.exam_clips,
                 balance=settings.balance,
@@ -98,57 +134,115 @@ class Feeder:
                 yield Place(epoch, number, step, len(batches)), batches[number]
                 step += 1
 
-    def batches(self, start: Place, *, ahead: int = AHEAD) -> Iterator[Batch]:
-        """Batches from `start` on, made by a thread while the ones before are learned from."""
-        places = self.places(start)
-        with ThreadPoolExecutor(1, thread_name_prefix="feeder") as thread:
-            waiting: deque[Future[Batch]] = deque()
-            try:
-                for place, chosen in places:
-                    waiting.append(thread.submit(self.batch, place, chosen))
-                    if len(waiting) > ahead:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+    def batches(self, start: Place) -> Iterator[Batch]:
+        """Batches from `start` on, made by other processes while the ones before are learned from.
 
-    def batch(self, place: Place, chosen: NDArray[np.int64]) -> Batch:
-        """The batch of the chosen clips, a function of the place."""
-        settings, clips = self.settings, self.clips
+        Raises:
+            CannotDo: one of those processes has ended, or the store cannot be read any more.
+        """
+        feeders = self.settings.feeders
+        if feeders is None:
+            feeders = min(MOST_FEEDERS, max(0, (os.cpu_count() or 1) - torch.get_num_threads()))
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=_From(self, start),
+            num_workers=feeders,
+            prefetch_factor=AHEAD if feeders else None,
+            collate_fn=_as_it_is,
+            worker_init_fn=_settle,
+            multiprocessing_context="spawn" if feeders else None,  # forks of OpenCV's threads hang
+            pin_memory=self.device.type == "cuda",
+        )
+        try:
+            for prepared in loader:
+                if isinstance(prepared, ApicalError):
+                    raise prepared
+                yield self.on_device(prepared)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise CannotDo(
+                "a process that makes crops has ended",
+                "free some memory and go on with --resume, or set feeders to 0; calls from a script belong "
+                "under \"if __name__ == '__main__':\"",
+            ) from None
+
+    def __getitem__(self, job: Job) -> Prepared | ApicalError:
+        """The batch of a job or, as it may be asked for in another process, why there is none."""
+        try:
+            return self.prepare(*job)
+        except ApicalError as error:
+            return error
+
+    def prepare(self, place: Place, chosen: NDArray[np.int64]) -> Prepared:
+        """The batch of the chosen clips: a function of the place."""
+        settings = self.settings
         generator = np.random.default_rng([settings.seed, place.step, 1])
+        crops, n, side = settings.crops_per_clip, len(chosen), self.store.shape[1]
         rows = draw_frames(
-            clips.first[chosen],
-            clips.count[chosen],
-            crops=settings.crops_per_clip,
+            self.first[chosen],
+            self.count[chosen],
+            crops=crops,
             frames=self.frames,
             same=settings.objective.relation == "same-frame",
             generator=generator,
         )
-        parts = shares(len(chosen), self.processes)
-        own = parts[self.rank]
-        side = clips.frames.shape[1]
-        crops, n = settings.crops_per_clip, len(chosen)
         draws = draw(crops * n, side, settings.input_size, settings.augment, generator)
-        ours = (np.arange(crops)[:, None] * n + own).ravel()
-        frames = clips.frames[rows[:, own].ravel()].reshape(-1, self.frames, side, side)
-        made = render(frames, draws.select(ours), settings.input_size, self.device)
-        return Batch(
-            place,
-            made.view(crops, len(own), *made.shape[1:]),
-            self.members(np.tile(chosen, crops), rows[:, :, 0].ravel()),
-            [len(part) for part in parts],
+        parts = shares(n, self.processes)
+        own = parts[self.rank]
+        draws = draws.select((np.arange(crops)[:, None] * n + own).ravel())
+        frames = self.store[rows[:, own].ravel()].reshape(-1, self.frames, side, side)
+        here = self.device.type == "cpu"
+        return Prepared(
+            place=place,
+            lengths=[len(part) for part in parts],
+            pictures=render(frames, draws, settings.input_size, CPU) if here else torch.from_numpy(frames),
+            draws=None if here else draws,
+            table=torch.from_numpy(self.table(np.tile(chosen, crops), rows[:, :, 0].ravel())),
         )
 
-    def members(self, clips: NDArray[np.int64], frames: NDArray[np.int64]) -> Members:
-        """What crops of these clips and first frames are."""
+    def on_device(self, prepared: Prepared) -> Batch:
+        """The batch where the network is."""
+        crops = prepared.pictures
+        if prepared.draws is not None:
+            crops = render(crops, prepared.draws, self.settings.input_size, self.device)
+        return Batch(
+            prepared.place,
+            crops.view(self.settings.crops_per_clip, -1, *crops.shape[1:]),
+            Members.from_table(prepared.table.to(self.device, non_blocking=True)),
+            prepared.lengths,
+        )
+
+    def table(self, clips: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 6): what crops of these clips and first frames are, as `Members.table`."""
         columns = (
             np.arange(len(clips)),
             frames,
             clips,
             self.study[clips],
             self.patient[clips],
-            self.clips.label[clips],
+            self.label[clips],
         )
-        return Members(*(torch.from_numpy(column).to(self.device) for column in columns))
+        return np.stack(columns, axis=1)
+
+
+class _From:
+    """The jobs of a feeder from a place on, as a data loader wants them."""
+
+    def __init__(self, feeder: Feeder, start: Place) -> None:
+        self.feeder, self.start = feeder, start
+
+    def __iter__(self) -> Iterator[Job]:
+        return self.feeder.jobs(self.start)
+
+
+def _as_it_is(prepared: Any) -> Any:
+    return prepared
+
+
+def _settle(number: int) -> None:
+    """In a feeding process: one thread, and signals are for the process that learns."""
+    cv2.setNumThreads(1)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)

@@ -123,7 +123,7 @@ class Loop:
                         "crops_per_second": round(len(batch.members) / took, 1),
                         "waited": round(waited / took, 4),
                     }
-                    if int(done * settings.watch) > int(before * settings.watch):
+                    if self.watch.is_due(before, done):
                         figures |= self.watch.look(step, done, tracker, figures)
                         asked = time.monotonic()
                     tracker.log(step, **figures)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import torch
@@ -89,11 +90,8 @@ def pretrain(
     if leads:
         described = settings.model_dump(mode="json")
         tracker = Tracker(out, resume_after=loop.place.step, trackers=settings.trackers, settings=described)
-    try:
+    with closing(tracker) if tracker is not None else nullcontext():
         loop.run_to_the_end(tracker, progress or (lambda done, total: None))
-    finally:
-        if tracker is not None:
-            tracker.close()
     fabric.barrier()
     return out
 

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from apical.errors import CannotDo
-from apical.files import cannot_write, write_atomically
+from apical.files import write_atomically
 
 
 class RunFolder:
     """Paths and small files of a run.
 
-    ``settings.json`` and ``environment.json`` are written first, ``metrics.jsonl`` grows a line
-    a step, the weights come last.
+    ``settings.json`` and ``environment.json`` are written first, figures grow step by step
+    (`apical.learn.tracking`), the weights come last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,6 @@ class RunFolder:
                 raise CannotDo(
                     f"'{self.path.name}' already holds a run", "choose another --out, or delete it"
                 )
-            (self.path / "metrics.jsonl").unlink(missing_ok=True)
         self._begin(settings)
 
     def _begin(self, settings: dict[str, Any]) -> None:
@@ -92,22 +91,6 @@ class RunFolder:
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write one of the run's small files atomically."""
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
-
-    def log(self, **values: float | int) -> None:
-        """Append a line to ``metrics.jsonl``."""
-        try:
-            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        except OSError as error:
-            raise cannot_write(self.path / "metrics.jsonl", error) from None
-
-    def forget_metrics_after(self, step: int) -> None:
-        """Drop logged steps that a resumed run will do again."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            write_atomically(path, "".join(kept).encode())
 
 
 def environment() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from apical.learn.predictions import Predictions
 from apical.learn.probe import fit_probe
 from apical.learn.run import RunFolder
 from apical.learn.start import load_encoder, patients_seen
+from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
 WARMUP = 0.05
@@ -112,7 +114,9 @@ def train(
         fit_probe(classifier, teaching, settings, fabric.device)
         report(1, 1)
     else:
-        fit(classifier, teaching, clips.in_split("validation").labelled(), settings, fabric, run, report)
+        validation = clips.in_split("validation").labelled()
+        with closing(Tracker(out)) as tracker:
+            fit(classifier, teaching, validation, settings, fabric, tracker, report)
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
     Predictions(
         method=settings.method,
@@ -176,7 +180,7 @@ def fit(
     validation: Clips,
     settings: TrainSettings,
     fabric: Fabric,
-    run: RunFolder,
+    tracker: Tracker,
     progress: Callable[[int, int], None],
 ) -> None:
     """Cross-entropy on random frames of random labelled clips, every method in the same budget."""
@@ -213,7 +217,7 @@ def fit(
         figures = {"loss": loss.item(), "learning_rate": rate}
         if len(validation) and step % max(1, settings.steps // CHECKS) == 0:
             figures["validation_macro_f1"] = macro_f1(classifier, validation, settings, fabric.device)
-        run.log(step=step, seconds=round(time.monotonic() - began, 3), **figures)
+        tracker.log(step, seconds=round(time.monotonic() - began, 3), **figures)
         progress(step, settings.steps)
 
 

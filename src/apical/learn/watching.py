@@ -19,6 +19,7 @@ from apical.learn.watch import look, similarity_histograms, warnings
 from apical.learn.windows import windows
 
 MOST_CLIPS = 2000  # looked at
+MOST_SHARE = 0.05  # of the crops of a run, so many more are looked at: about 2 % of its time
 CROPS_AT_ONCE = 256
 
 
@@ -45,10 +46,16 @@ class Watch:
         chosen = np.zeros(len(clips), bool)
         chosen[generator.permutation(len(clips))[:MOST_CLIPS]] = True
         self.clips = clips.select(chosen)
+        crops = settings.epochs * len(clips) * settings.crops_per_clip
+        self.times = min(settings.watch, max(1, int(MOST_SHARE * crops / len(self.clips))))
         self.encoder, self.settings, self.device, self.tell = encoder, settings, device, tell
         self.embeddings: Tensor | None = None
         self.members: Members | None = None
         self.told: set[str] = set()
+
+    def is_due(self, before: float, after: float) -> bool:
+        """Whether it is time for a look, between two shares of the run."""
+        return int(after * self.times) > int(before * self.times)
 
     def saw(self, embeddings: Tensor, members: Members) -> None:
         """Keep the embeddings (n, d) of the last batch, and what they are of."""
