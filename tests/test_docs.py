@@ -8,9 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from apical.__main__ import app
 from apical.cli import run
@@ -119,3 +121,25 @@ def test_no_package_index_address_in_any_file():
     for name in ("requirements.txt", "constraints.txt", "pyproject.toml", "Makefile", ".ci/run"):
         text = (ROOT / name).read_text()
         assert not re.search(r"https?://|file://|index-url|find-links", text), name
+
+
+def test_the_guide_to_pretraining(exports):
+    """Its commands and its settings file, on the store that the README makes; one process, not eight."""
+    guide = (ROOT / "docs" / "pretraining.md").read_text(encoding="utf-8")
+    (name,) = re.findall(r"where `(\S+\.yaml)` may be", guide)
+    (settings,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    small = {"encoder": {"width": 4}, "input_size": 32, "feeders": 0}
+    Path(name).write_text(yaml.safe_dump(yaml.safe_load(settings) | small))
+    Path("big.yaml").write_text(yaml.safe_dump(small))
+    Path("small.yaml").write_text(yaml.safe_dump(small))
+    for line in takewhile(lambda line: "pretrain" not in line, readme_commands()):
+        assert run(cheaply(line)) in (0, 1), line
+    lines = [
+        line.partition("#")[0].strip() for line in re.findall(r"^(?:apical|torchrun).*", guide, re.MULTILINE)
+    ]
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line[line.index("apical ") :])[1:]
+        cheaper = ["--epochs", "1"] + ([] if "--config" in words else ["--config", "small.yaml"])
+        shutil.rmtree(Path(words[words.index("--out") + 1]), ignore_errors=True)
+        assert run(words + cheaper) == 0, line

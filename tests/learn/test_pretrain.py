@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from apical.catalogue import read_catalogue, write_catalogue
@@ -91,12 +92,12 @@ def test_resumed_equals_uninterrupted(exams, tmp_path, few_steps, stop_after):
     assert not (cut / "checkpoint.pt").exists()
 
 
-def process(exams, out, settings, *words, launcher=()):
+def process(exams, out, settings, *words):
     """A real process that pre-trains."""
     arguments = [exams / "frames", exams / "catalogue.parquet", out, settings.model_dump_json(), *words]
     script = out.parent / "program.py"
     script.write_text(PROGRAM)
-    command = [sys.executable, *launcher, script, *arguments]
+    command = [sys.executable, script, *arguments]
     return subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
 
 
@@ -222,15 +223,18 @@ def test_a_store_that_goes_away_is_one_line_and_the_checkpoint_stays(exams, tmp_
 
 
 def test_two_processes_give_the_weights_of_one(exams, tmp_path, few_steps):
-    """By torchrun, with norms that see one crop at a time; the sums of floats differ in their last places."""
-    settings = few_steps.model_copy(
-        update={"encoder": few_steps.encoder.model_copy(update={"norm": "group"})}
-    )
+    """By torchrun and the command line, with norms that see one crop at a time. Only one of the two speaks;
+    sums of floats differ in their last places."""
+    network = few_steps.encoder.model_copy(update={"norm": "group"})
+    settings = few_steps.model_copy(update={"encoder": network})
     alone = start(exams, tmp_path / "alone", settings)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    several = process(exams, tmp_path / "two", settings, "begin", launcher=launcher)
-    _, said = several.communicate()
-    assert several.returncode == 0, said[-3000:]
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "apical", "pretrain"]
+    words += [exams / "frames", exams / "catalogue.parquet", "--out", tmp_path / "two"]
+    words += ["--config", tmp_path / "settings.yaml", "--json"]
+    done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout) == {"run": str(tmp_path / "two")}
     one, two = (load_file(run / "encoder.safetensors") for run in (alone, tmp_path / "two"))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=1e-4, msg=name)
@@ -290,6 +294,14 @@ def test_every_method_learns(exams, tmp_path, few_steps, method):
     losses = [line["loss"] for line in lines]
     assert sum(losses[-6:]) < 0.95 * sum(losses[:6])
     assert lines[-1]["feature_std"] > 0.2
+
+
+def test_a_compiled_network_has_the_same_weights_by_the_same_names(exams, tmp_path, few_steps):
+    """With a compiler that compiles nothing, so that the test takes no minutes."""
+    settings = few_steps.model_copy(update={"compile": True})
+    with torch.compiler.set_stance("force_eager"):
+        compiled = start(exams, tmp_path / "compiled", settings)
+    assert same_weights(compiled, start(exams, tmp_path / "plain", few_steps))
 
 
 def test_a_clip_encoder_learns_from_several_frames(exams, tmp_path, few_steps):
