@@ -2,9 +2,9 @@
 
 The first rival is the network alone: forward and backward of the same encoder and head on random crops that
 are already in memory; no reading, no augmentation, no contrastive loss, no optimiser, no logging. The second
-is SimCLR as it is mostly written: a data loader whose worker makes each crop from its own PIL image
-(benchmarks/augment.py), feeding the same network, loss and optimiser. Rounds of the three alternate, and the
-median of the rounds counts.
+is SimCLR as it is mostly written: a data loader that makes each crop from its own PIL image by as many other
+processes as ours (benchmarks/augment.py), feeding the same network, loss and optimiser. Rounds of the three
+alternate, and the median of the rounds counts.
 
     OMP_NUM_THREADS=1 python benchmarks/pretrain.py                                # this machine's processor
     python benchmarks/pretrain.py --depth 50 --width 64 --input-size 224 --precision bf16 --batch-clips 256
@@ -134,7 +134,8 @@ def simclr(store: Path, settings: PretrainSettings, steps: int) -> float:
     """Crops a second of the same network fed by a data loader with one worker."""
     fabric, network, optimizer = set_up(settings)
     n = settings.batch_clips
-    loader = DataLoader(Pairs(store, settings.input_size, n * (steps + 1)), n, shuffle=True, num_workers=1)
+    pairs = Pairs(store, settings.input_size, n * (steps + 1))
+    loader = DataLoader(pairs, n, shuffle=True, num_workers=settings.feeders or 0)
     positive = torch.eye(n, dtype=torch.bool, device=fabric.device).repeat(2, 2)
     began = 0.0
     for number, (one, other) in enumerate(loader):
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8, help="batches an epoch")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--feeders", type=int, default=1, help="processes that make crops, of both loaders")
     parser.add_argument("--precision", default="32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--memory", action="store_true", help="measure that instead")
@@ -180,6 +182,7 @@ def main() -> None:
         input_size=options.input_size,
         batch_clips=options.batch_clips,
         epochs=options.epochs,
+        feeders=options.feeders,
         precision=options.precision,
         compile=options.compile,
     )
@@ -205,7 +208,7 @@ def main() -> None:
     speed, alone, loader = (statistics.median(values) for values in found.values())
     print(f"apical pretrain {speed:.0f} crops/s")
     print(f"bare network {alone:.0f} crops/s: ratio {speed / alone:.2f}")
-    print(f"PIL loader, one worker {loader:.0f} crops/s: ratio {speed / loader:.2f}")
+    print(f"PIL loader, {options.feeders} workers {loader:.0f} crops/s: ratio {speed / loader:.2f}")
 
 
 def processor() -> str:

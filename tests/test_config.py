@@ -3,7 +3,15 @@
 import pytest
 from pydantic import ValidationError
 
-from apical.config import FrameSettings, PretrainSettings, read_settings, worker_count
+from apical.config import (
+    ClipEncoderSettings,
+    FrameSettings,
+    PretrainSettings,
+    TrainSettings,
+    ViTSettings,
+    read_settings,
+    worker_count,
+)
 from apical.errors import WrongCall
 
 
@@ -34,6 +42,15 @@ def test_networks_are_told_apart_by_their_kind(tmp_path):
     file.write_text("objective: 3\n")
     with pytest.raises(WrongCall, match="PretrainSettings objective: "):
         read_settings(PretrainSettings, file, objective__method="byol")
+
+
+@pytest.mark.parametrize("kind", [PretrainSettings, TrainSettings])
+def test_patches_must_divide_the_input(kind):
+    vit = ViTSettings(patch=10)
+    assert kind(encoder=vit, input_size=110).encoder == vit
+    for encoder in (vit, ClipEncoderSettings(of_frame=vit)):
+        with pytest.raises(ValidationError, match="112 is no multiple of the patch of 10"):
+            kind(encoder=encoder, input_size=112)
 
 
 def test_balanced_patients_need_a_number_of_clips():

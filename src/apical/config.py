@@ -279,7 +279,14 @@ class PretrainSettings(Settings):
     def _settings_fit(self) -> PretrainSettings:
         if self.balance == "patients" and self.exam_clips is None:
             raise ValueError("balance 'patients' needs exam_clips")
+        _check_patches(self.encoder, self.input_size)
         return self
+
+
+def _check_patches(encoder: EncoderSettings, size: int) -> None:
+    of_frame = encoder.of_frame if isinstance(encoder, ClipEncoderSettings) else encoder
+    if isinstance(of_frame, ViTSettings) and size % of_frame.patch:
+        raise ValueError(f"input_size {size} is no multiple of the patch of {of_frame.patch}")
 
 
 def encoder_settings(values: dict[str, Any]) -> EncoderSettings:
@@ -315,6 +322,11 @@ class TrainSettings(Settings):
     probe_penalty: float = Field(1e-2, gt=0, description="probe: weight of the squared norm")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _patches_fit(self) -> TrainSettings:
+        _check_patches(self.encoder, self.input_size)
+        return self
 
 
 class JudgeSettings(Settings):

@@ -10,12 +10,16 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
+from apical.config import ClipEncoderSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
+from apical.learn.classifier import classify_clip, classify_clips
+from apical.learn.clips import load_clips
 from apical.learn.imbalance import adjusted, log_prior
 from apical.learn.predictions import Predictions
 from apical.learn.pretrain import pretrain
 from apical.learn.probe import fit_linear
 from apical.learn.train import load_classifier, train
+from learn.conftest import NETWORK, SIZE
 
 
 def start(exams, out, settings, catalogue=None, **options):
@@ -37,9 +41,6 @@ def test_each_method_learns_the_views(exams, tmp_path, training, encoder, method
 
 
 def test_the_saved_classifier_gives_the_saved_predictions(exams, tmp_path, training):
-    from apical.learn.classifier import classify_clips
-    from apical.learn.clips import load_clips
-
     run = start(exams, tmp_path / "run", training("naive", steps=10))
     classifier, settings, vocabulary = load_classifier(run)
     clips = load_clips(exams / "frames", exams / "catalogue.parquet", vocabulary)
@@ -188,3 +189,20 @@ def test_the_label_budget_counts_patients(exams, tmp_path, training):
     run = start(exams, tmp_path / "run", training("logit-adjusted", steps=3), tmp_path / "few.parquet")
     budget = json.loads((run / "budget.json").read_text())
     assert (budget["A2C"], budget["A4C"], budget["PLAX"]) == (2, 5, 5)
+
+
+@pytest.mark.parametrize("frames", [2, 4])
+def test_a_clip_encoder_is_trained_and_asked_by_windows(exams, tmp_path, training, frames):
+    """Clips have three frames: two windows' worth, or fewer than one window. What is said is what is kept."""
+    network = ClipEncoderSettings(of_frame=NETWORK, frames=frames)
+    out = train(
+        exams / "frames", exams / "catalogue.parquet", tmp_path / "run", training("naive", encoder=network)
+    )
+    said = Predictions.load(out / "predictions.parquet")
+    classifier, settings, vocabulary = load_classifier(out)
+    assert settings.encoder == network
+    clips = load_clips(exams / "frames", exams / "catalogue.parquet", vocabulary)
+    for number in (0, 31):
+        first, count = clips.first[number], clips.count[number]
+        answer = classify_clip(classifier, clips.frames[first : first + count], SIZE, torch.device("cpu"))
+        np.testing.assert_allclose(answer.log_probabilities[0], said.log_probabilities[number], atol=1e-4)
