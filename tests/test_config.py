@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from apical.config import (
     ClipEncoderSettings,
     FrameSettings,
+    ObjectiveSettings,
     PretrainSettings,
     TrainSettings,
     ViTSettings,
@@ -17,10 +18,10 @@ from apical.errors import WrongCall
 
 def test_yaml_then_options_then_defaults(tmp_path):
     file = tmp_path / "s.yaml"
-    file.write_text("epochs: 3\nencoder: {width: 8}\nobjective: {temperature: 0.5, method: byol}\nseed: 4\n")
+    file.write_text("epochs: 3\nencoder: {width: 8}\nobjective: {temperature: 0.5, method: moco}\nseed: 4\n")
     settings = read_settings(PretrainSettings, file, objective__temperature=0.1, seed=None, epochs=5)
     assert (settings.epochs, settings.encoder.width, settings.seed) == (5, 8, 4)
-    assert (settings.objective.temperature, settings.objective.method) == (0.1, "byol")
+    assert (settings.objective.temperature, settings.objective.method) == (0.1, "moco")
     assert settings.objective.relation == "same-clip"
 
 
@@ -55,7 +56,28 @@ def test_patches_must_divide_the_input(kind):
 
 def test_balanced_patients_need_a_number_of_clips():
     with pytest.raises(ValidationError, match="needs exam_clips"):
-        PretrainSettings(balance="patients")
+        PretrainSettings(balance="patients", exam_clips=None)
+
+
+def test_settings_that_a_method_does_not_look_at_are_refused():
+    """Their defaults may stand there, as they do in a file of all settings."""
+    for values, message in (
+        ({"method": "vicreg", "temperature": 0.1}, "temperature means nothing for the method 'vicreg'"),
+        ({"method": "byol", "hardness": 1}, "hardness means nothing"),
+        ({"method": "contrastive", "queue": 9}, "queue means nothing"),
+        ({"method": "barlow-twins", "relation": "same-view"}, "same-frame and same-clip only"),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            ObjectiveSettings(**values)
+    for method in ("contrastive", "moco", "byol", "barlow-twins", "vicreg"):
+        settings = ObjectiveSettings(method=method)
+        assert ObjectiveSettings(**settings.model_dump()) == settings
+
+
+def test_lars_needs_a_learning_rate_of_its_own():
+    with pytest.raises(ValidationError, match="needs its own learning_rate"):
+        PretrainSettings(optimizer="lars")
+    assert PretrainSettings(optimizer="lars", learning_rate=1.0).learning_rate == 1
 
 
 def test_settings_are_frozen():

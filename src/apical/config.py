@@ -223,6 +223,30 @@ class ObjectiveSettings(Settings):
     variance_weight: float = Field(25.0, ge=0, description="vicreg")
     covariance_weight: float = Field(1.0, ge=0, description="vicreg")
 
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> ObjectiveSettings:
+        """A setting that the method does not look at must be as it is."""
+        for names, methods in USED_BY.items():
+            for name in names:
+                if (
+                    self.method not in methods
+                    and getattr(self, name) != type(self).model_fields[name].default
+                ):
+                    raise ValueError(f"{name} means nothing for the method '{self.method}'")
+        if self.method in ("barlow-twins", "vicreg") and "view" in self.relation:
+            raise ValueError(f"the method '{self.method}' takes the relations same-frame and same-clip only")
+        return self
+
+
+CONTRASTING = ("contrastive", "moco")
+USED_BY: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("negatives", "same_patient_share", "temperature", "positive_prior", "hardness"): CONTRASTING,
+    ("ignore_same_view", "ignore_nearest"): CONTRASTING,
+    ("queue",): ("moco",),
+    ("redundancy",): ("barlow-twins",),
+    ("invariance_weight", "variance_weight", "covariance_weight"): ("vicreg",),
+}
+
 
 class PretrainSettings(Settings):
     """Pre-training without labels."""
@@ -234,7 +258,7 @@ class PretrainSettings(Settings):
     batch_clips: int = Field(64, ge=2, description="clips a batch; whole exams are kept together")
     crops_per_clip: int = Field(2, ge=2, description="crops of each clip of a batch")
     exam_clips: int | None = Field(
-        None, ge=2, description="most clips of one exam in a batch; a larger exam is dealt out"
+        16, ge=2, description="most clips of one exam in a batch; a larger exam is dealt out"
     )
     balance: Literal["clips", "patients", "views"] = Field(
         "clips",
@@ -243,9 +267,9 @@ class PretrainSettings(Settings):
     )
     chunk_crops: int | None = Field(
         None,
-        ge=2,
-        description="crops that go through the network at once; a larger batch goes through it twice, for "
-        "the same gradient in less memory",
+        ge=4,
+        description="crops that go through the network at once; a larger batch goes through it twice, in "
+        "less memory, for the same gradient (batch norms aside, which see a chunk at a time)",
     )
     epochs: int = Field(300, ge=1)
     optimizer: Literal["adamw", "lars"] = "adamw"
@@ -273,12 +297,14 @@ class PretrainSettings(Settings):
     precision: Annotated[Literal["32", "bf16", "16"], BeforeValidator(str)] = "32"  # YAML reads 32 as number
     compile: bool = Field(False, description="by torch.compile")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
 
     @model_validator(mode="after")
     def _settings_fit(self) -> PretrainSettings:
         if self.balance == "patients" and self.exam_clips is None:
             raise ValueError("balance 'patients' needs exam_clips")
+        if self.optimizer == "lars" and "learning_rate" not in self.model_fields_set:
+            raise ValueError("optimizer 'lars' needs its own learning_rate, such as 1.0")
         _check_patches(self.encoder, self.input_size)
         return self
 
@@ -321,7 +347,7 @@ class TrainSettings(Settings):
     adjustment: float = Field(1.0, ge=0, description="strength of logit adjustment")
     probe_penalty: float = Field(1e-2, gt=0, description="probe: weight of the squared norm")
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
 
     @model_validator(mode="after")
     def _patches_fit(self) -> TrainSettings:

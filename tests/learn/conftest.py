@@ -35,10 +35,10 @@ def exams(tmp_path_factory):
     for patient in range(20):
         split = "train" if patient < 12 else "validation" if patient < 16 else "test"
         for number, view in enumerate(VIEWS):
-            rows.append((f"clip{patient}-{view}", "/nowhere", f"p{patient}", view, split))
+            rows.append((f"clip{patient}-{view}", "/nowhere", f"p{patient}", f"s{patient}", view, split))
             angle = number * np.pi / len(VIEWS)
             frames += [bar(angle + generator.normal(0, 0.1), generator) for _ in range(3)]
-    columns = ["clip", "path", "patient", "view", "split"]
+    columns = ["clip", "path", "patient", "study", "view", "split"]
     table = pl.DataFrame(rows, schema=columns, orient="row")
     write_catalogue(table, folder / "catalogue.parquet")
     write_store(folder / "frames", np.repeat(table["clip"].to_list(), 3).tolist(), np.stack(frames))

@@ -6,6 +6,7 @@ import sys
 from itertools import product
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
 
 from apical.config import ObjectiveSettings, PretrainSettings, ResNetSettings
@@ -90,3 +91,4 @@ if __name__ == "__main__":
     found["agreed"] = agree(float(world()[0]) * 1.5, torch.device("cpu"))
     if world()[0] == 0:
         torch.save(found, sys.argv[1])
+    torch.distributed.destroy_process_group()

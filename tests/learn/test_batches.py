@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apical.learn.batches import MOST_REPEATS, draw_frames, epoch_batches, repeats
+from apical.learn.batches import MOST_REPEATS, draw_frames, epoch_batches, least_clips, repeats
 
 PATIENTS = st.lists(st.integers(0, 12), min_size=1, max_size=80).map(lambda p: np.array(p, dtype=np.int64))
 
@@ -26,10 +26,20 @@ def test_every_clip_once_and_exams_whole(patient, batch_clips, seed):
 
 
 @given(PATIENTS, st.integers(2, 30), st.integers(0, 99))
-def test_only_a_large_exam_or_the_joined_rest_overfills_a_batch(patient, batch_clips, seed):
+def test_a_batch_is_overfilled_only_by_a_large_exam_or_by_what_is_too_little_alone(
+    patient, batch_clips, seed
+):
+    """Without the exam that overfills it, a batch (but the last, with the rest) would be too small."""
     batches = batches_of(patient, batch_clips, seed)
     for batch in batches[:-1]:
-        assert len(batch) <= batch_clips or len(set(patient[batch])) == 1
+        last = (patient[batch] == patient[batch[-1]]).sum()
+        assert len(batch) <= batch_clips or len(batch) - last < least_clips(batch_clips)
+
+
+@given(PATIENTS, st.integers(2, 30), st.integers(0, 99))
+def test_no_batch_is_of_a_single_clip_or_less_than_a_quarter(patient, batch_clips, seed):
+    batches = batches_of(patient, batch_clips, seed)
+    assert min(map(len, batches)) >= min(least_clips(batch_clips), len(patient))
 
 
 @given(PATIENTS, st.integers(2, 30), st.integers(2, 6), st.integers(0, 99))

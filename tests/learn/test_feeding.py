@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from apical.learn.clips import load_clips
 from apical.learn.distributed import shares
 from apical.learn.draw import working_side
 from apical.learn.feeding import Feeder, Place
+from apical.learn.loop import translated
 from apical.learn.placing import placed
 from apical.learn.reading import FrameFile
 from apical.views import standard_vocabulary
@@ -89,14 +91,16 @@ def test_members_are_those_of_the_crops(clips, few_steps):
     n = len(chosen)
     assert batch.crops.shape == (2, n, 1, few_steps.input_size, few_steps.input_size)
     assert batch.members.crop.tolist() == list(range(2 * n))
-    assert batch.members.clip.tolist() == [*chosen, *chosen]
-    assert batch.members.patient.tolist() == [*clips.patient_code[chosen]] * 2
-    assert batch.members.label.tolist() == [*clips.label[chosen]] * 2
+    clip = batch.members.clip.numpy()
+    assert sorted(clip[:n]) == sorted(chosen)
+    assert clip[:n].tolist() == clip[n:].tolist() != chosen.tolist()  # patients are mixed
+    assert batch.members.patient.tolist() == clips.patient_code[clip].tolist()
+    assert batch.members.label.tolist() == clips.label[clip].tolist()
     first, count = clips.first[batch.members.clip], clips.count[batch.members.clip]
     frame = batch.members.frame.numpy()
     assert ((frame >= first) & (frame < first + count)).all()
     assert (frame[:n] != frame[n:]).all()  # three frames a clip: the two crops differ
-    assert set(batch.members.study.tolist()) == {-1}
+    assert batch.members.study.tolist() == clips.study_code[clip].tolist()
 
 
 def test_one_frame_for_all_crops_where_the_relation_says_so(clips, few_steps):
@@ -134,15 +138,30 @@ def test_an_error_in_a_process_is_the_callers_and_no_process_stays(clips, few_st
     assert set(multiprocessing.active_children()) <= before
 
 
-def test_a_process_that_is_killed_is_one_line(clips, few_steps):
+@pytest.mark.parametrize("while_learning", [lambda: None, lambda: time.sleep(3)])
+def test_a_process_that_is_killed_is_one_line(clips, few_steps, while_learning):
+    """Whether the next batch is waited for, or torch's handler raises in the midst of something else."""
     settings = few_steps.model_copy(update={"feeders": 1, "epochs": 100})
     before = set(multiprocessing.active_children())
     batches = feeder(clips, settings).batches(Place())
     next(batches)
     (child,) = set(multiprocessing.active_children()) - before
     os.kill(child.pid, signal.SIGKILL)
+
+    def go_on():
+        with translated():
+            while_learning()
+            list(batches)
+
     with pytest.raises(CannotDo, match="a process that makes crops has ended"):
-        list(batches)
+        go_on()
+
+
+def test_an_error_of_ours_in_a_process_is_not_taken_for_a_lost_one(clips, few_steps):
+    """A bug is shown as what it is, with the other process's trace."""
+    settings = few_steps.model_copy(update={"feeders": 1, "input_size": "no number"})
+    with pytest.raises(TypeError, match="Caught TypeError in DataLoader worker"), translated():
+        next(feeder(clips, settings).batches(Place()))
 
 
 @pytest.mark.parametrize("feeders", [1, 2])

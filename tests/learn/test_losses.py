@@ -261,6 +261,13 @@ def test_the_share_mixes_all_negatives_with_the_same_patients():
     assert float(mixed) == pytest.approx(0.75 * float(parts[0]) + 0.25 * float(parts[1]), rel=1e-6)
 
 
+def test_where_each_patient_has_one_clip_all_negatives_have_the_whole_loss():
+    who = members([0, 1, 2] * 2)
+    embeddings = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    mixed = contrastive(embeddings, who, only("same-clip", same_patient_share=0.5))
+    assert float(mixed) == pytest.approx(float(contrastive(embeddings, who, only("same-clip"))), rel=1e-6)
+
+
 def test_duplicate_patients_do_not_become_negatives_of_other_patients():
     """With negatives of other patients only, and one patient in the batch, there is nothing to learn."""
     who = members([0, 1] * 2, patient=[5, 5] * 2)

@@ -81,6 +81,15 @@ def test_a_share_of_nothing_is_left_out():
     (share, negative), *rest = sets_of(same_patient_share=0)[1]
     assert (share, rest) == (1, [])
     assert partners(negative, 0) == {3, 4, 5, 6}
+
+
+def test_another_frame_of_the_clip_is_ignored_where_it_is_no_positive():
+    positive, sets = sets_of(relation="same-frame", same_patient_share=0)
+    assert partners(positive, 0) == {1}
+    assert partners(sets[0][1], 0) == {3, 4, 5, 6}  # 2 is of the clip, but of another frame
+
+
+def test_the_share_of_the_same_patient_alone():
     (share, negative), *rest = sets_of(same_patient_share=1)[1]
     assert (share, rest) == (1, [])
     assert partners(negative, 0) == {3, 6}

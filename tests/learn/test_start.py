@@ -58,7 +58,7 @@ def test_another_network_is_refused_and_its_settings_are_told(exams, tmp_path, f
 
 
 def test_what_is_no_run_is_refused(exams, tmp_path, few_steps):
-    with pytest.raises(CannotDo, match="'nothing' has no weights"):
+    with pytest.raises(CannotDo, match="'nothing' is not a run folder"):
         start_from(exams, tmp_path / "run", few_steps, tmp_path / "nothing")
 
 

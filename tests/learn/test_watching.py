@@ -28,7 +28,7 @@ def watched(clips, settings, tell=lambda line: None, encoder=None):
     watch = Watch(clips, encoder, settings, CPU, tell)
     batch = next(iter(Feeder(clips, settings, encoder.frames, CPU).batches(Place())))
     generator = torch.Generator().manual_seed(0)
-    watch.saw(torch.randn(len(batch.members), 8, generator=generator), batch.members)
+    watch.saw(torch.randn(len(batch.members), 8, generator=generator), batch.members, 1.0)
     return watch
 
 
@@ -88,3 +88,22 @@ def test_clip_encoders_are_looked_at_too(clips, few_steps, tmp_path):
     network = ClipEncoderSettings(of_frame=few_steps.encoder, frames=2)
     settings = few_steps.model_copy(update={"encoder": network})
     assert "effective_rank" in watched(clips, settings).look(1, 0.5, Tracker(tmp_path), {})
+
+
+def test_looks_are_spread_over_the_run_and_take_little_of_it(clips, few_steps):
+    watch = watched(clips, few_steps.model_copy(update={"watch": 4}))
+    due = [n for n in range(100) if watch.is_due(n / 100, (n + 1) / 100, seconds=n)]
+    assert due == [24, 49, 74, 99]
+    watch.spent = watch.latest = 1.0
+    assert not watch.is_due(0.49, 0.5, seconds=99)
+    assert watch.is_due(0.49, 0.5, seconds=101)
+    assert watch.is_due(0.99, 1.0, seconds=1)  # the last one always
+    assert not watched(clips, few_steps.model_copy(update={"watch": 0})).is_due(0, 1, seconds=1)
+
+
+def test_a_batch_without_negatives_is_told(clips, few_steps):
+    told = []
+    watch = watched(clips, few_steps, told.append)
+    for _ in range(2):
+        watch.saw(watch.embeddings, watch.members, 0.0)
+    assert [line[:26] for line in told] == ["A batch had no negatives: "]

@@ -21,6 +21,9 @@ def test_windows_lie_in_their_clip_in_order(count, frames):
         assert len(own) == max(1, available // frames)
         if available >= frames:
             assert len(np.unique(own)) == own.size  # no frame twice
+            steps = np.diff(own, axis=1)
+            assert steps.size == 0 or steps.max() - steps.min() <= 1  # evenly
+            assert (own[:, -1] - first[number] >= available * (frames - 1) // frames).all()  # to its end
 
 
 @given(COUNTS)
@@ -36,4 +39,5 @@ def test_one_window_is_one_of_all():
     clip, rows = windows(first, count, 3)
     assert clip.tolist() == [0, 1]
     assert rows.tolist() == [[1, 4, 7], [10, 10, 11]]
+    assert windows(np.array([0]), np.array([7]), 4)[1].tolist() == [[0, 1, 3, 5]]
     assert windows(first, count, 1)[1].tolist() == [[5], [11]]

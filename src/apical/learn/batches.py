@@ -88,22 +88,29 @@ def _pack(
 ) -> list[NDArray[np.int64]]:
     """Exams in random order, as many a batch as go in.
 
-    A batch is closed when the next exam would overfill it, so only an exam larger than `batch_clips` makes a
-    larger batch. A last batch of less than half that size joins the one before.
+    A batch is closed when the next exam would overfill it, unless it has less than a quarter of `batch_clips`
+    (or is a single clip): then it takes that exam as well. A last batch of less than half that size joins
+    the one before.
     """
+    least = least_clips(batch_clips)
     batches: list[list[NDArray[np.int64]]] = [[]]
     size = 0
     for number in generator.permutation(len(exams)):
         exam = exams[number]
-        if size and size + len(exam) > batch_clips:
+        if size >= least and size + len(exam) > batch_clips:
             batches.append([])
             size = 0
         batches[-1].append(exam)
         size += len(exam)
-    if size < batch_clips / 2 and len(batches) > 1:
+    if size < max(least, batch_clips / 2) and len(batches) > 1:
         rest = batches.pop()
         batches[-1] += rest
     return [np.concatenate(exams) for exams in batches]
+
+
+def least_clips(batch_clips: int) -> int:
+    """Fewest clips in a batch, if there are as many at all."""
+    return max(2, batch_clips // 4)
 
 
 def draw_frames(

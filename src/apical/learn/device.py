@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import Literal
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from apical.errors import CannotDo, WrongCall
 
@@ -42,9 +45,17 @@ def fabric_on(accelerator: str, precision: str = "32", *, shared: bool = False) 
             strategy="ddp" if processes > 1 else "auto",
             precision=PRECISION[precision],
         )
-    except RuntimeError:  # Fabric's word for an accelerator that is not available
+    except (RuntimeError, MisconfigurationException):  # Fabric's words for accelerators that are not there
         raise CannotDo(
-            f"there is no '{accelerator}' device on this machine", "use --accelerator auto"
+            f"there is no '{accelerator}' device on this machine, or fewer than processes",
+            "use --accelerator auto, or fewer processes",
         ) from None
     fabric.launch()
+    if processes > 1:
+        atexit.register(_leave)  # else its threads may abort the process while it ends
     return fabric
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -10,9 +10,10 @@ lock while the network waits for it.
 from __future__ import annotations
 
 import os
-import signal
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from typing import Any
 
 import cv2
@@ -30,10 +31,12 @@ from apical.learn.clips import Clips
 from apical.learn.distributed import shares
 from apical.learn.draw import Draws, draw
 from apical.learn.relations import Members
+from apical.learn.signals import signals_blocked
 
 AHEAD = 2  # batches that each process makes before they are asked for
 MOST_FEEDERS = 4
 CPU = torch.device("cpu")
+ENDED = re.compile(r"is killed by signal|exited unexpectedly")
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,10 @@ class Feeder(Dataset[Prepared | ApicalError]):
         """Batches from `start` on, made by other processes while the ones before are learned from.
 
         Raises:
-            CannotDo: one of those processes has ended, or the store cannot be read any more.
+            CannotDo: the store cannot be read any more. That another process has ended may be raised anywhere
+                in the main thread; see `feeder_lost`.
         """
-        feeders = self.settings.feeders
-        if feeders is None:
-            feeders = min(MOST_FEEDERS, max(0, (os.cpu_count() or 1) - torch.get_num_threads()))
+        feeders = self.feeders()
         loader = DataLoader(
             self,
             batch_size=None,
@@ -154,19 +156,23 @@ class Feeder(Dataset[Prepared | ApicalError]):
             multiprocessing_context="spawn" if feeders else None,  # forks of OpenCV's threads hang
             pin_memory=self.device.type == "cuda",
         )
-        try:
-            for prepared in loader:
-                if isinstance(prepared, ApicalError):
-                    raise prepared
-                yield self.on_device(prepared)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise CannotDo(
-                "a process that makes crops has ended",
-                "free some memory and go on with --resume, or set feeders to 0; calls from a script belong "
-                "under \"if __name__ == '__main__':\"",
-            ) from None
+        resource_tracker.ensure_running()  # whose start would unblock them
+        with signals_blocked():  # those who are started inherit it: signals are for this process
+            made = iter(loader)
+        for prepared in made:
+            if isinstance(prepared, ApicalError):
+                raise prepared
+            yield self.on_device(prepared)
+
+    def feeders(self) -> int:
+        """How many other processes make crops."""
+        if self.settings.feeders is not None:
+            return self.settings.feeders
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        free = cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if self.device.type == "cpu":
+            free -= torch.get_num_threads()
+        return min(MOST_FEEDERS, max(0 if self.device.type == "cpu" else 1, free))
 
     def __getitem__(self, job: Job) -> Prepared | ApicalError:
         """The batch of a job or, as it may be asked for in another process, why there is none."""
@@ -179,6 +185,7 @@ class Feeder(Dataset[Prepared | ApicalError]):
         """The batch of the chosen clips: a function of the place."""
         settings = self.settings
         generator = np.random.default_rng([settings.seed, place.step, 1])
+        chosen = generator.permutation(chosen)  # batch norms of a part of the batch see all patients
         crops, n, side = settings.crops_per_clip, len(chosen), self.store.shape[1]
         rows = draw_frames(
             self.first[chosen],
@@ -242,7 +249,17 @@ def _as_it_is(prepared: Any) -> Any:
 
 
 def _settle(number: int) -> None:
-    """In a feeding process: one thread, and signals are for the process that learns."""
+    """In a feeding process: one thread."""
     cv2.setNumThreads(1)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, signal.SIG_IGN)
+
+
+def feeder_lost(error: RuntimeError) -> bool:
+    """Whether this is torch's way to say that a process of a data loader has ended."""
+    return "DataLoader worker" in str(error) and bool(ENDED.search(str(error)))
+
+
+FEEDER_LOST = CannotDo(
+    "a process that makes crops has ended",
+    "give the machine more memory (or a container more shared memory), or set fewer feeders, and go on with "
+    "--resume; calls from a script belong under \"if __name__ == '__main__':\"",
+)

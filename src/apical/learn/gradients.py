@@ -9,6 +9,7 @@ for the gradient (GradCache, Gao et al. 2021, arXiv 2101.06983). Batch norms see
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -66,7 +67,8 @@ def backward(
         raise AssertionError("the loss does not depend on the embeddings")
     start = sum(lengths[:rank])
     gradient = everything.grad[:, start : start + lengths[rank]].flatten(0, 1) * processes
-    for i, (chunk, part) in enumerate(zip(chunks, gradient.split(len(chunks[0])), strict=True)):
+    parts = gradient.split([len(chunk) for chunk in chunks])
+    for i, (chunk, part) in enumerate(zip(chunks, parts, strict=True)):
         unfinished = i < len(chunks) - 1
         with fabric.no_backward_sync(network, enabled=unfinished and processes > 1):
             embeddings = graphs[0] if graphs else _seeded(network, chunk, seed, i)
@@ -82,14 +84,13 @@ def embed(network: nn.Module, crops: Tensor, chunk_crops: int | None, seed: int)
 
 
 def chunked(crops: Tensor, chunk_crops: int | None) -> tuple[Tensor, ...]:
-    """Crops (c, n, …) as runs of rows (m, …)."""
+    """Crops (c, n, …) as runs of rows (m, …) of about one length, so that none is of a single crop."""
     rows = crops.flatten(0, 1)
-    parts: tuple[Tensor, ...] = rows.split(chunk_crops or len(rows))
-    return parts
+    return rows.tensor_split(-(-len(rows) // chunk_crops) if chunk_crops else 1)
 
 
 def _seeded(network: nn.Module, chunk: Tensor, seed: int, number: int) -> Tensor:
-    torch.manual_seed(seed + 7919 * number)
+    torch.manual_seed(seed + 7919 * number + 104_729 * world()[0])
     embeddings: Tensor = network(chunk)
     return embeddings
 
@@ -98,11 +99,13 @@ def _seeded(network: nn.Module, chunk: Tensor, seed: int, number: int) -> Tensor
 def unmoved_statistics(network: nn.Module) -> Iterator[None]:
     """Batch norms use the batch's statistics inside, but do not add them to their running ones."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
+    before = [(norm.momentum, copy.deepcopy(norm.num_batches_tracked)) for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, (momentum, count) in zip(norms, before, strict=True):
             norm.momentum = momentum
+            if count is not None and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)

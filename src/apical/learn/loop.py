@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from apical.learn.branch import branch_of
 from apical.learn.checkpoint import save_checkpoint, save_weights
 from apical.learn.clips import Clips
 from apical.learn.distributed import agree, gather, world
-from apical.learn.feeding import Batch, Feeder, Place
+from apical.learn.feeding import FEEDER_LOST, Batch, Feeder, Place, feeder_lost
 from apical.learn.gradients import backward, embed
 from apical.learn.momentum import follow
 from apical.learn.objective import WITH_TARGET, Objective
@@ -105,7 +106,7 @@ class Loop:
         budget = settings.max_minutes * 60 if settings.max_minutes else math.inf
         began = time.monotonic() - self.seconds
         saved = asked = time.monotonic()
-        with stoppable() as stop:
+        with stoppable() as stop, translated():
             for batch in self.feeder.batches(self.place):
                 waited = time.monotonic() - asked
                 here = batch.place
@@ -115,7 +116,7 @@ class Loop:
                 self.seconds = agree(time.monotonic() - began, self.fabric.device)
                 done = self.done(self.place, budget)
                 step = self.place.step
-                took, asked = time.monotonic() - asked, time.monotonic()
+                took = time.monotonic() - asked
                 if tracker is not None:
                     figures |= {
                         "epoch": here.epoch,
@@ -123,9 +124,8 @@ class Loop:
                         "crops_per_second": round(len(batch.members) / took, 1),
                         "waited": round(waited / took, 4),
                     }
-                    if self.watch.is_due(before, done):
+                    if self.watch.is_due(before, done, self.seconds):
                         figures |= self.watch.look(step, done, tracker, figures)
-                        asked = time.monotonic()
                     tracker.log(step, **figures)
                 told = agree(stop.signal, self.fabric.device)
                 if told or time.monotonic() - saved > settings.checkpoint_minutes * 60:
@@ -133,9 +133,12 @@ class Loop:
                     saved = time.monotonic()
                 progress(step, round(step / done))
                 if told:
+                    self.fabric.barrier()  # until it is written: who ends first ends the others
                     raise _stopped(stop, step)
                 if done >= 1:
                     break
+                asked = time.monotonic()
+        self.check_finite()
         if self.rank == 0:
             kept = self.average if settings.keep == "average" and self.average is not None else self.branch
             save_weights(self.run.encoder, kept.encoder)
@@ -146,15 +149,30 @@ class Loop:
         return min(1.0, max(place.share(self.settings.epochs), self.seconds / budget))
 
     def save(self) -> None:
-        """Write a checkpoint; whatever happens, there is the old one or the new one."""
+        """Write a checkpoint; whatever happens, there is the old one or the new one.
+
+        Raises:
+            CannotDo: the weights are not finite; the old one is kept.
+        """
+        self.check_finite()
         if self.rank == 0:
             save_checkpoint(self.run.checkpoint, self.state())
+
+    def check_finite(self) -> None:
+        """Refuse to keep weights that are of no use.
+
+        Raises:
+            CannotDo: one is not finite.
+        """
+        norms = torch._foreach_norm(list(self.branch.parameters()))
+        if not torch.isfinite(torch.stack(norms)).all():
+            raise _not_finite("weights are", self.place.step)
 
     def learn(self, batch: Batch, done: float) -> dict[str, float]:
         """One gradient step; returns the figures to log.
 
         Raises:
-            CannotDo: the loss is not finite; nothing has been changed.
+            CannotDo: the loss is not finite; no weight has been changed.
         """
         settings, step = self.settings, batch.place.step
         rate = settings.learning_rate * warmup_cosine(done, settings.warmup_share)
@@ -175,16 +193,12 @@ class Loop:
             seed=seed,
         )
         if not torch.isfinite(loss):
-            raise CannotDo(
-                f"the loss is not finite at step {step}",
-                "begin another run with a lower learning_rate (--config), or with --precision 32; the last "
-                "checkpoint of this one is kept",
-            )
+            raise _not_finite("loss is", step)
         self.wrapped_optimizer.step()
         self.wrapped_optimizer.zero_grad()
         self.objective.remember(targets, batch.members)
         self.move_average(done)
-        self.watch.saw(embeddings.flatten(0, 1), batch.members)
+        self.watch.saw(embeddings.flatten(0, 1), batch.members, float(loss))
         return {
             "loss": loss.item(),
             "learning_rate": rate,
@@ -203,6 +217,34 @@ class Loop:
             own = dict(self.branch.named_buffers())
             for name, buffer in self.average.named_buffers():
                 buffer.copy_(own[name])
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What torch raises where a process or memory is lost, in words.
+
+    Raises:
+        CannotDo: instead of those.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise CannotDo(
+            "the device has too little memory for a batch",
+            "go on in another run with chunk_crops, smaller batch_clips or --precision bf16",
+        ) from None
+    except RuntimeError as error:
+        if not feeder_lost(error):
+            raise
+        raise FEEDER_LOST from error
+
+
+def _not_finite(what: str, step: int) -> CannotDo:
+    return CannotDo(
+        f"the {what} not finite at step {step}",
+        "begin another run with a lower learning_rate (--config), or with --precision 32; the last "
+        "checkpoint of this one is kept",
+    )
 
 
 def _stopped(stop: Stop, step: int) -> CannotDo:

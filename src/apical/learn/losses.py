@@ -129,6 +129,9 @@ def contrastive(
 ) -> Tensor:
     """One relation against one or two sets of negatives; see `pairs` and `masked_contrastive`.
 
+    A set of which the batch has none (where each patient has one clip, no other clip of his is there) leaves
+    its share to the other.
+
     Args:
         anchors: (n, d).
         members: what the n rows are.
@@ -136,8 +139,9 @@ def contrastive(
         candidates: (m, d), with `candidate_members`; the anchors themselves if None.
     """
     positive, sets = pairs(members, candidate_members or members, settings)
-    loss = torch.zeros((), device=anchors.device)
-    for share, negative in sets:
+    there = [(share, negative) for share, negative in sets if (positive.any(1) & negative.any(1)).any()]
+    loss = anchors.sum() * 0
+    for share, negative in there:
         loss = loss + share * masked_contrastive(
             anchors,
             positive,
@@ -148,7 +152,7 @@ def contrastive(
             hardness=settings.hardness,
             ignore_nearest=settings.ignore_nearest,
         )
-    return loss
+    return loss / max(sum(share for share, _ in there), 1e-9)
 
 
 def _unit(embeddings: Tensor) -> Tensor:

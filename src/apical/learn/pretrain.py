@@ -15,13 +15,14 @@ from apical.learn.backbones import build_encoder
 from apical.learn.checkpoint import load_checkpoint
 from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
-from apical.learn.distributed import world
+from apical.learn.distributed import agree, world
 from apical.learn.loop import Loop
 from apical.learn.run import RunFolder
 from apical.learn.start import begin_with, fingerprint, patients_seen
 from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
+FREE = ("accelerator", "checkpoint_minutes", "feeders", "trackers", "watch")  # may change on --resume
 log = logging.getLogger(__name__)
 
 
@@ -68,24 +69,29 @@ def pretrain(
     clips = load_clips(store, catalogue, vocabulary or standard_vocabulary()).in_split("train", "")
     check_enough(clips, settings)
     fabric = fabric_on(settings.accelerator, settings.precision, shared=True)
+    torch.manual_seed(settings.seed)
+    encoder = build_encoder(settings.encoder)
+    if start is not None:
+        begin_with(encoder, settings, start)
     run = RunFolder(out)
     leads = world()[0] == 0
     if leads:
         facts = {"kind": "pretrain", "clips": clips.fingerprint(), **settings.model_dump(mode="json")}
         facts |= {"start": fingerprint(start)} if start else {}
-        run.start(facts, resume=resume)
+        run.start(facts, resume=resume, free=FREE)
         before = patients_seen(start) if start and not start.is_file() else []
         run.write_json("patients.json", {"patients": sorted({*clips.patient.tolist(), *before})})
     fabric.barrier()
     if run.encoder.exists():
+        run.checkpoint.unlink(missing_ok=True)  # of a run that was killed when all was done
         return out
-    torch.manual_seed(settings.seed)
-    encoder = build_encoder(settings.encoder)
-    if start is not None:
-        begin_with(encoder, settings, start)
     loop = Loop(clips, run, settings, fabric, encoder, tell)
     if run.checkpoint.exists():
         loop.restore(load_checkpoint(run.checkpoint))
+    if loop.place.step != agree(loop.place.step, fabric.device):
+        raise CannotDo(
+            "the processes see different checkpoints", "put the run folder on a disk that all of them share"
+        )
     tracker = None
     if leads:
         described = settings.model_dump(mode="json")
@@ -100,11 +106,23 @@ def check_enough(clips: Clips, settings: PretrainSettings) -> None:
     """Refuse clips that the settings cannot learn from.
 
     Raises:
-        CannotDo: there are fewer than two, or no labels where the relation needs them.
+        CannotDo: there are fewer than two, or no labels or studies where the settings need them.
     """
     if len(clips) < 2:
         raise CannotDo(
             "there are fewer than two clips to pre-train on", "scan more files, or check the splits"
         )
-    if settings.objective.relation == "same-view" and not (clips.label >= 0).any():
-        raise CannotDo("the relation 'same-view' needs labels and there are none", "use --relation same-clip")
+    objective = settings.objective
+    needs_labels = {
+        f"the relation '{objective.relation}'": "view" in objective.relation,
+        "ignore_same_view": objective.ignore_same_view,
+        "balance 'views'": settings.balance == "views",
+    }
+    for what, wanted in needs_labels.items():
+        if wanted and not (clips.label >= 0).any():
+            raise CannotDo(f"{what} needs labels and there are none", "use --relation same-clip without it")
+    if "study" in objective.relation and (clips.study == "").all():
+        raise CannotDo(
+            f"the relation '{objective.relation}' needs studies and there are none",
+            "use --relation view-or-clip",
+        )

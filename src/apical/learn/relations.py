@@ -126,12 +126,13 @@ def pairs(
 ) -> tuple[Tensor, list[tuple[float, Tensor]]]:
     """The positives (n, m), and sets of negatives (n, m), each with its share of the loss.
 
-    Pairs of the relation are never negatives. They are positives if both are of this batch: what an earlier
-    one left in a queue is ignored. With `ignore_same_view`, so are clips that are known to be of one view
-    (false-negative elimination, Huynh et al. 2022, arXiv 2011.11765).
+    Pairs of the relation, or of one clip, are never negatives. Those of the relation are positives if both
+    are of this batch: what an earlier one left in a queue is ignored. With `ignore_same_view`, so are clips
+    that are known to be of one view (false-negative elimination, Huynh et al. 2022, arXiv 2011.11765).
     """
-    excluded = POSITIVES[settings.relation](anchors, candidates)
-    positive = excluded & (candidates.crop >= 0)
+    related = POSITIVES[settings.relation](anchors, candidates)
+    positive = related & (candidates.crop >= 0)
+    excluded = related | same_clip(anchors, candidates)
     if settings.ignore_same_view:
         excluded = excluded | same_view(anchors, candidates)
     share = settings.same_patient_share

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,8 @@ class RunFolder:
         self.classifier = path / "classifier.safetensors"
         self.predictions = path / "predictions.parquet"
 
-    def start(self, settings: dict[str, Any], *, resume: bool) -> None:
-        """Claim the folder for a run that can be resumed.
+    def start(self, settings: dict[str, Any], *, resume: bool, free: Collection[str] = ()) -> None:
+        """Claim the folder for a run that can be resumed, with the same settings but for the `free` ones.
 
         Raises:
             CannotDo: it holds another run, or, with `resume`, one with other settings or clips.
@@ -44,12 +45,14 @@ class RunFolder:
             )
         else:
             before, now = self.settings(), json.loads(json.dumps(settings))
-            differ = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-            if differ:
+            differ = {name for name in {*before, *now} if before.get(name) != now.get(name)}
+            if differ - {*free}:
+                names = ", ".join(sorted(differ - {*free}))
                 raise CannotDo(
-                    f"'{self.path.name}' was started with other settings ({', '.join(differ)})",
+                    f"'{self.path.name}' was started with other settings ({names})",
                     "resume with the same settings and clips, or choose another --out",
                 )
+            self.write_json("settings.json", settings)
 
     def start_over(self, settings: dict[str, Any]) -> None:
         """Claim the folder for a short run: one that was stopped half-way is begun again.

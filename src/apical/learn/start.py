@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from apical.config import ClipEncoderSettings, PretrainSettings
 from apical.errors import CannotDo, WrongCall
 from apical.learn.backbones import Encoder, build_encoder
@@ -30,7 +32,13 @@ def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
         raise CannotDo(f"the run '{run.name}' is not finished", "go on with it: apical pretrain --resume")
     for name in ("clips", "start"):
         values.pop(name, None)
-    settings = PretrainSettings.model_validate(values)
+    try:
+        settings = PretrainSettings.model_validate(values)
+    except ValidationError:
+        raise CannotDo(
+            f"the run '{run.name}' was made by another version of Apical",
+            "pre-train again, or use that version",
+        ) from None
     encoder = build_encoder(settings.encoder)
     load_weights(folder.encoder, encoder)
     return encoder, settings

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
 from apical.config import NEEDS_ENCODER, TrainSettings
@@ -145,7 +146,12 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
         raise CannotDo(f"'{run.name}' is not a training run", "give a folder that 'apical train' made")
     vocabulary = Vocabulary.from_records(values.pop("views"))
     values.pop("frames")
-    settings = TrainSettings.model_validate(values)
+    try:
+        settings = TrainSettings.model_validate(values)
+    except ValidationError:
+        raise CannotDo(
+            f"the run '{run.name}' was made by another version of Apical", "train again, or use that version"
+        ) from None
     classifier = Classifier.empty(settings.encoder, len(vocabulary))
     load_weights(folder.classifier, classifier)
     return classifier, settings, vocabulary

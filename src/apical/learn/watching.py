@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -19,8 +20,12 @@ from apical.learn.watch import look, similarity_histograms, warnings
 from apical.learn.windows import windows
 
 MOST_CLIPS = 2000  # looked at
-MOST_SHARE = 0.05  # of the crops of a run, so many more are looked at: about 2 % of its time
+MOST_TIME = 0.02  # of a run that looks may take; the last one is always taken
 CROPS_AT_ONCE = 256
+NOTHING_TO_CONTRAST = (
+    "A batch had no negatives: the loss was 0 and nothing was learned from it. Make batch_clips larger or "
+    "exam_clips smaller, or let all others be negatives."
+)
 
 
 class Watch:
@@ -46,20 +51,22 @@ class Watch:
         chosen = np.zeros(len(clips), bool)
         chosen[generator.permutation(len(clips))[:MOST_CLIPS]] = True
         self.clips = clips.select(chosen)
-        crops = settings.epochs * len(clips) * settings.crops_per_clip
-        self.times = min(settings.watch, max(1, int(MOST_SHARE * crops / len(self.clips))))
+        self.spent = self.latest = 0.0  # seconds, of all looks and of the last one
         self.encoder, self.settings, self.device, self.tell = encoder, settings, device, tell
         self.embeddings: Tensor | None = None
         self.members: Members | None = None
         self.told: set[str] = set()
 
-    def is_due(self, before: float, after: float) -> bool:
-        """Whether it is time for a look, between two shares of the run."""
-        return int(after * self.times) > int(before * self.times)
+    def is_due(self, before: float, after: float, seconds: float) -> bool:
+        """Whether it is time for a look, between two shares of the run, so many seconds after its start."""
+        reached = int(after * self.settings.watch) > int(before * self.settings.watch)
+        return reached and (after >= 1 or self.spent + self.latest <= MOST_TIME * seconds)
 
-    def saw(self, embeddings: Tensor, members: Members) -> None:
-        """Keep the embeddings (n, d) of the last batch, and what they are of."""
+    def saw(self, embeddings: Tensor, members: Members, loss: float) -> None:
+        """Keep the embeddings (n, d) of the last batch, and what they are of; warn of a batch without use."""
         self.embeddings, self.members = embeddings, members
+        if loss == 0 and self.settings.objective.method in ("contrastive", "moco"):
+            self.warn([NOTHING_TO_CONTRAST])
 
     def look(self, step: int, done: float, tracker: Tracker, so_far: dict[str, float]) -> dict[str, float]:
         """More figures; histograms go to the tracker and, after the warm-up, warnings to `tell`.
@@ -72,6 +79,7 @@ class Watch:
         """
         if self.embeddings is None or self.members is None:
             return {}
+        began = time.monotonic()
         positive, sets = pairs(self.members, self.members, self.settings.objective)
         negative = sets[0][1]
         figures = look(
@@ -89,12 +97,14 @@ class Watch:
             alike = torch.ones_like(self.embeddings)
             figures["collapsed_loss"] = float(contrastive(alike, self.members, self.settings.objective))
         if done > self.settings.warmup_share:
-            self.warn(so_far | figures)
+            self.warn(warnings(so_far | figures))
+        self.latest = time.monotonic() - began
+        self.spent += self.latest
         return figures
 
-    def warn(self, figures: dict[str, float]) -> None:
+    def warn(self, what: list[str]) -> None:
         """Tell what looks wrong, unless it was told before."""
-        for warning in warnings(figures):
+        for warning in what:
             if warning not in self.told:
                 self.told.add(warning)
                 self.tell(warning)

@@ -26,7 +26,7 @@ def windows(
         number = np.arange(len(clip)) - np.repeat(np.cumsum(each) - each, each)
     else:
         clip, number = np.arange(len(count)), each // 2
-    place = number[:, None] + np.arange(frames) * each[clip, None]
-    short = np.arange(frames) * count[clip, None] // frames
-    place = np.where(count[clip, None] < frames, short, place)
+    of_clip, windows_of_clip = count[clip], each[clip]
+    start = np.where(of_clip < frames, 0, number * of_clip // windows_of_clip)
+    place = (np.arange(frames) * of_clip[:, None] + start[:, None]) // frames
     return clip, first[clip, None] + place
