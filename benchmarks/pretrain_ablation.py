@@ -96,6 +96,12 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "+ dropout 0.3": augmented(dropout=0.3),
         "+ flip 0.5": augmented(flip=0.5),
     },
+    "together": {
+        "depth 0.2, dropout 0.3": augmented(depth=0.2, dropout=0.3),
+        "depth 0.2, dropout 0.6": augmented(depth=0.2, dropout=0.6),
+        "depth 0.2, dropout 0.6, shadow 0.4": augmented(depth=0.2, dropout=0.6, shadow=0.4),
+        "depth 0.2, dropout 0.6, crop from 0.5": augmented(depth=0.2, dropout=0.6, smallest_crop=0.5),
+    },
     "relation": {
         "same frame (SimCLR)": aimed(relation="same-frame"),
         "view where known, or clip": aimed(relation="view-or-clip"),

@@ -128,7 +128,7 @@ def test_the_guide_to_pretraining(exports):
     guide = (ROOT / "docs" / "pretraining.md").read_text(encoding="utf-8")
     (name,) = re.findall(r"where `(\S+\.yaml)` may be", guide)
     (settings,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
-    small = {"encoder": {"width": 4}, "input_size": 32, "feeders": 0}
+    small = {"encoder": {"width": 4}, "input_size": 32, "feeders": 0, "compile": False}
     Path(name).write_text(yaml.safe_dump(yaml.safe_load(settings) | small))
     Path("big.yaml").write_text(yaml.safe_dump(small))
     Path("small.yaml").write_text(yaml.safe_dump(small))

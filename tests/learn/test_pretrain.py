@@ -165,7 +165,7 @@ def test_a_process_killed_again_and_again_ends_with_the_same_bits(exams, tmp_pat
 
 
 def test_two_processes_told_to_stop_go_on_to_the_same_bits(exams, tmp_path, few_steps):
-    """SIGTERM to torchrun, as a scheduler sends it; batch norms, whose statistics each process has of its own."""
+    """SIGTERM to torchrun, as a scheduler sends it; with batch norms, whose statistics differ by process."""
     settings = few_steps.model_copy(update={"epochs": 150, "feeders": 1})
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
 
