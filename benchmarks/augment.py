@@ -32,7 +32,7 @@ from apical.learn.placing import placed
 CPU = torch.device("cpu")
 NOTHING = AugmentSettings(
     smallest_crop=1, rotation_degrees=0, gain=0, dynamic_range=0, gamma=0, depth_gain=0, speckle=0, blur=0,
-    shadow=0,
+    shadow=0, depth=0, dropout=0,
 )  # fmt: skip
 STRONG = {  # strengths at which a setting can be seen on a sheet
     "smallest_crop": 0.5, "rotation_degrees": 25, "shear": 0.3, "depth": 0.4, "narrow": 0.5, "flip": 0.5,

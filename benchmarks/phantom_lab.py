@@ -45,7 +45,9 @@ CANVAS = 48  # pixels; side of the small pictures of the whole screen
 BINS = 32  # of the histogram of grey levels
 EDGE = 2  # pixels around the true outline that are blanked too: rounding must not leave image outside
 PLAIN = {"contrast": 0.0, "extra_views": 0, "sweeps": 0, "other_modes": 0}  # of an exam: the standard views
-LIGHT = AugmentSettings(smallest_crop=0.85, gain=0.08, dynamic_range=0.12, gamma=0.15, depth_gain=0.08)
+LIGHT = AugmentSettings(
+    smallest_crop=0.85, gain=0.08, dynamic_range=0.12, gamma=0.15, depth_gain=0.08, depth=0, dropout=0
+)
 NETWORK = ResNetSettings(depth=10, width=16, stem_stride=4)
 
 

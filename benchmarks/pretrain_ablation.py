@@ -46,6 +46,7 @@ from phantom_judges import figures_of
 from phantom_lab import VIEWS, few_labels, make_lab, phantom_version, table, write_lab, write_store
 from phantom_transfer import REAL, SHARED, camus, key_of
 
+BASE = "the recipe"
 DRAWS = 3  # of labels, for each seed of pre-training
 CAMUS_PATIENTS = 5
 TEACHING = 54  # of the development patients of CAMUS
@@ -65,6 +66,11 @@ def augmented(**changes: float) -> dict[str, Any]:
     return {"augment": changes}
 
 
+def former(**changes: float) -> dict[str, Any]:
+    """On top of the recipe by which today's depth and dropout were chosen."""
+    return augmented(**({"depth": 0, "dropout": 0} | changes))
+
+
 def aimed(**changes: Any) -> dict[str, Any]:
     return {"objective": changes}
 
@@ -75,32 +81,34 @@ def network(**changes: Any) -> dict[str, Any]:
 
 TABLES: dict[str, dict[str, dict[str, Any]]] = {
     "augmentation": {
-        "none": augmented(**NO_AUGMENTATION),
-        "photographic (SimCLR)": augmented(**PHOTOGRAPHIC),
-        "without crop": augmented(smallest_crop=1),
-        "crop from 0.85": augmented(smallest_crop=0.85),
-        "crop from 0.5": augmented(smallest_crop=0.5),
-        "without rotation": augmented(rotation_degrees=0),
-        "rotation 25°": augmented(rotation_degrees=25),
-        "without gain, range, gamma, TGC": augmented(gain=0, dynamic_range=0, gamma=0, depth_gain=0),
-        "gain, range, gamma, TGC doubled": augmented(gain=0.3, dynamic_range=0.5, gamma=0.6, depth_gain=0.3),
-        "without speckle": augmented(speckle=0),
-        "without blur": augmented(blur=0),
-        "without shadow": augmented(shadow=0),
-        "+ shear 0.1": augmented(shear=0.1),
-        "+ depth 0.2": augmented(depth=0.2),
-        "+ narrower sector 0.3": augmented(narrow=0.3),
-        "+ polarity 0.2": augmented(polarity=0.2),
-        "+ speckle drawn anew 0.6": augmented(redraw=0.6),
-        "+ haze 0.3": augmented(haze=0.3),
-        "+ dropout 0.3": augmented(dropout=0.3),
-        "+ flip 0.5": augmented(flip=0.5),
+        BASE: former(),
+        "none": former(**NO_AUGMENTATION),
+        "photographic (SimCLR)": former(**PHOTOGRAPHIC),
+        "without crop": former(smallest_crop=1),
+        "crop from 0.85": former(smallest_crop=0.85),
+        "crop from 0.5": former(smallest_crop=0.5),
+        "without rotation": former(rotation_degrees=0),
+        "rotation 25°": former(rotation_degrees=25),
+        "without gain, range, gamma, TGC": former(gain=0, dynamic_range=0, gamma=0, depth_gain=0),
+        "gain, range, gamma, TGC doubled": former(gain=0.3, dynamic_range=0.5, gamma=0.6, depth_gain=0.3),
+        "without speckle": former(speckle=0),
+        "without blur": former(blur=0),
+        "without shadow": former(shadow=0),
+        "+ shear 0.1": former(shear=0.1),
+        "+ depth 0.2": former(depth=0.2),
+        "+ narrower sector 0.3": former(narrow=0.3),
+        "+ polarity 0.2": former(polarity=0.2),
+        "+ speckle drawn anew 0.6": former(redraw=0.6),
+        "+ haze 0.3": former(haze=0.3),
+        "+ dropout 0.3": former(dropout=0.3),
+        "+ flip 0.5": former(flip=0.5),
     },
     "together": {
-        "depth 0.2, dropout 0.3": augmented(depth=0.2, dropout=0.3),
-        "depth 0.2, dropout 0.6": augmented(depth=0.2, dropout=0.6),
-        "depth 0.2, dropout 0.6, shadow 0.4": augmented(depth=0.2, dropout=0.6, shadow=0.4),
-        "depth 0.2, dropout 0.6, crop from 0.5": augmented(depth=0.2, dropout=0.6, smallest_crop=0.5),
+        BASE: former(),
+        "depth 0.2, dropout 0.3": former(depth=0.2, dropout=0.3),
+        "depth 0.2, dropout 0.6": former(depth=0.2, dropout=0.6),
+        "depth 0.2, dropout 0.6, shadow 0.4": former(depth=0.2, dropout=0.6, shadow=0.4),
+        "depth 0.2, dropout 0.6, crop from 0.5": former(depth=0.2, dropout=0.6, smallest_crop=0.5),
     },
     "relation": {
         "same frame (SimCLR)": aimed(relation="same-frame"),
@@ -154,7 +162,6 @@ TABLES: dict[str, dict[str, dict[str, Any]]] = {
         "ResNet-10 and time, 3 frames": network(kind="clip", frames=3),
     },
 }
-BASE = "the recipe"
 FACTORS = ("epochs", "learning_rate")  # numbers in a row that multiply the recipe's
 
 
@@ -338,7 +345,8 @@ def main() -> None:
         base = PRETRAIN | {"epochs": options.camus_epochs if place == "camus" else options.epochs}
         for name in options.only:
             changed = TABLES[name].items()
-            rows = {BASE: {}} | {row: to for row, to in changed if not options.rows or row in options.rows}
+            wanted = {BASE, *(options.rows or TABLES[name])}
+            rows = {BASE: {}} | {row: to for row, to in changed if row in wanted}
             found: dict[str, dict[int, NDArray[np.int64]]] = {}
             for row, changes in rows.items():
                 for seed in options.seeds:

@@ -12,9 +12,11 @@ from phantom_transfer import SHARED
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "pretrain": (
-        ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"],
-        "ratio",
+        ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"]
+        + ["--rounds", "1", "--feeders", "0"],
+        "PIL loader, 0 workers",
     ),
+    "augment": (["--count", "4"], "of Pillow's"),
     "ingest": (
         ["--patients", "2", "--frames", "4", "--image-rows", "240", "--chosen", "2", "--rounds", "1"],
         "ratio to (a)",
@@ -58,6 +60,16 @@ def test_transfer_to_real_stills_is_judged_with_few_labels_and_with_none(tmp_pat
     assert finished.returncode == 0, finished.stderr
     for arm in ("contrastive, fine-tune − scratch", "supervised, no label of CAMUS, as it is"):
         assert f"\n{arm} " in finished.stdout
+
+
+def test_an_ablation_prints_figures_and_differences(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "pretrain_ablation.py", "--work", tmp_path / "work"]
+    small = ["--grounds", "phantom", "--patients", "12", "--seeds", "0", "--epochs", "1"]
+    quick = ["--only", "temperature", "--rows", "τ 0.1"]
+    finished = subprocess.run([*command, *small, *quick], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    (row,) = [line for line in finished.stdout.splitlines() if line.startswith("τ 0.1 ")]
+    assert row.count(" to ") == 4  # two figures, two differences
 
 
 @pytest.mark.skipif(find_spec("pymust") is not None, reason="the rival is there")

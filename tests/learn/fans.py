@@ -8,7 +8,7 @@ HALF_ANGLE = 0.7
 
 NOTHING = AugmentSettings(
     smallest_crop=1, rotation_degrees=0, gain=0, dynamic_range=0, gamma=0, depth_gain=0, speckle=0, blur=0,
-    shadow=0,
+    shadow=0, depth=0, dropout=0,
 )  # fmt: skip
 EVERYTHING = AugmentSettings(
     smallest_crop=0.5, rotation_degrees=20, shear=0.2, depth=0.3, narrow=0.3, flip=0.5, polarity=0.3,

@@ -16,7 +16,7 @@ class AugmentSettings(Settings):
     smallest_crop: float = Field(0.7, gt=0, le=1, description="smallest side of a crop, of the frame's side")
     rotation_degrees: float = Field(10.0, ge=0)
     shear: float = Field(0.0, ge=0, lt=1, description="columns a row is shifted by, a row")
-    depth: float = Field(0.0, ge=0, description="natural log of a zoom about the probe, inside the sector")
+    depth: float = Field(0.2, ge=0, description="natural log of a zoom about the probe, inside the sector")
     narrow: float = Field(0.0, ge=0, lt=1, description="largest share of the sector's angle cut off, a side")
     flip: float = Field(0.0, ge=0, le=1, description="probability of mirroring; which side is which is lost")
     gain: float = Field(0.15, ge=0, description="added brightness, of full scale")
@@ -31,7 +31,7 @@ class AugmentSettings(Settings):
     blur: float = Field(0.3, ge=0, le=1, description="probability of a 3x3 blur")
     haze: float = Field(0.0, ge=0, le=1, description="largest brightness of a veil near the probe")
     shadow: float = Field(0.2, ge=0, le=1, description="probability of one dark wedge from the probe")
-    dropout: float = Field(0.0, ge=0, le=1, description="probability of one spot where echoes are lost")
+    dropout: float = Field(0.3, ge=0, le=1, description="probability of one spot where echoes are lost")
 
 
 class ObjectiveSettings(Settings):
