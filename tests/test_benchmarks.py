@@ -12,8 +12,7 @@ from phantom_transfer import SHARED
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "pretrain": (
-        ["--input-size", "32", "--width", "4", "--batch-clips", "22", "--batches", "2", "--epochs", "2"]
-        + ["--rounds", "1", "--feeders", "0"],
+        "--input-size 32 --width 4 --batch-clips 22 --batches 2 --epochs 2 --rounds 1 --feeders 0".split(),
         "PIL loader, 0 workers",
     ),
     "augment": (["--count", "4"], "of Pillow's"),
