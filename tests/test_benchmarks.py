@@ -12,7 +12,22 @@ from phantom_transfer import SHARED
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "pretrain": (
-        "--input-size 32 --width 4 --batch-clips 22 --batches 2 --epochs 2 --rounds 1 --feeders 0".split(),
+        [
+            "--input-size",
+            "32",
+            "--width",
+            "4",
+            "--batch-clips",
+            "22",
+            "--batches",
+            "2",
+            "--epochs",
+            "2",
+            "--rounds",
+            "1",
+            "--feeders",
+            "0",
+        ],
         "PIL loader, 0 workers",
     ),
     "augment": (["--count", "4"], "of Pillow's"),
