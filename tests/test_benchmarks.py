@@ -30,7 +30,7 @@ SMALL = {
         ],
         "PIL loader, 0 workers",
     ),
-    "augment": (["--count", "4"], "of Pillow's"),
+    "augment": (["--count", "4"], "times Pillow"),
     "ingest": (
         ["--patients", "2", "--frames", "4", "--image-rows", "240", "--chosen", "2", "--rounds", "1"],
         "ratio to (a)",

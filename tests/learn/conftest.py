@@ -12,7 +12,7 @@ from fake_stores import write_store
 SIZE = 32
 VIEWS = ("PLAX", "A4C", "A2C")
 NETWORK = ResNetSettings(width=8, stem_stride=2)
-GENTLE = AugmentSettings(rotation_degrees=3, smallest_crop=0.9, shadow=0)
+GENTLE = AugmentSettings(rotation_degrees=3, smallest_crop=0.9, shadow=0, depth=0, dropout=0)
 
 
 def bar(angle, generator):
