@@ -1,6 +1,7 @@
 """What an encoder may begin with, whose patients it then has seen, and what is refused."""
 
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -60,6 +61,11 @@ def test_another_network_is_refused_and_its_settings_are_told(exams, tmp_path, f
 def test_what_is_no_run_is_refused(exams, tmp_path, few_steps):
     with pytest.raises(CannotDo, match="'nothing' is not a run folder"):
         start_from(exams, tmp_path / "run", few_steps, tmp_path / "nothing")
+
+
+def test_that_no_encoder_is_shipped_yet_is_said():
+    with pytest.raises(CannotDo, match="no encoder comes with this version yet"):
+        load_encoder(Path("shipped"))
 
 
 def test_a_run_is_not_resumed_from_another_start(exams, tmp_path, of_encoder, encoder):

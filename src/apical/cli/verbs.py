@@ -130,7 +130,7 @@ def pretrain(
     config: Config = None,
     views: Views = None,
     start: Annotated[
-        Path | None, typer.Option(help="Begin with a run's encoder, 'shipped', or ImageNet weights for timm.")
+        Path | None, typer.Option(help="Begin with a run's encoder, or with ImageNet weights for timm.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     quiet: Quiet = False,
@@ -178,7 +178,7 @@ def train(
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/train"),
     method: Annotated[str | None, typer.Option(help="naive, logit-adjusted, probe or fine-tune.")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training, or 'shipped'.")] = None,
+    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     seed: Seed = None,

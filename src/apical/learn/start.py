@@ -51,8 +51,17 @@ def patients_seen(run: Path) -> list[str]:
 
 
 def place_of(run: Path) -> Path:
-    """The folder of a run; of the shipped encoder's where its name is given."""
-    return Path(__file__).parents[1] / "encoders" / "phantom" if str(run) == SHIPPED else run
+    """The folder of a run; of the shipped encoder's where its name is given.
+
+    Raises:
+        CannotDo: there is none in this version.
+    """
+    if str(run) != SHIPPED:
+        return run
+    folder = Path(__file__).parents[1] / "encoders" / "phantom"
+    if not folder.is_dir():
+        raise CannotDo("no encoder comes with this version yet", "give the folder of a pre-training run")
+    return folder
 
 
 def begin_with(encoder: Encoder, settings: PretrainSettings, start: Path) -> None:
