@@ -101,23 +101,16 @@ def classify_clips(
     """`ClipOutputs` of every clip, in order. Reads a block of clips at a time."""
     pooled = []
     for block in _blocks(clips.count):
-        part, frames = read_windows(clips.first[block], clips.count[block], clips, classifier.encoder.frames)
-        features, logits = classify_windows(classifier, frames, input_size, device)
+        part, rows = windows(
+            clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=True
+        )
+        features, logits = classify_windows(classifier, clips.read(rows), input_size, device)
         sizes = np.bincount(part, minlength=len(block)).tolist()
         pooled += [_pool(*parts) for parts in zip(features.split(sizes), logits.split(sizes), strict=True)]
     return ClipOutputs(
         np.concatenate([one.log_probabilities for one in pooled]),
         np.concatenate([one.features for one in pooled]),
     )
-
-
-def read_windows(
-    first: NDArray[np.int64], count: NDArray[np.int64], clips: Clips, frames: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """All windows of some clips: which clip each is of, (w,), and its frames, (w, t, s, s) uint8."""
-    clip, rows = windows(first, count, frames, all_of_clip=True)
-    read = clips.frames[rows.ravel()]
-    return clip, read.reshape(*rows.shape, *read.shape[1:])
 
 
 def _pool(features: Tensor, logits: Tensor) -> ClipOutputs:

@@ -71,6 +71,11 @@ class Clips:
             digest.update("\n".join(map(str, column.tolist())).encode())
         return digest.hexdigest()[:16]
 
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Frames by their rows, of any shape: (…,) → (…, s, s)."""
+        found = self.frames[rows.ravel()]
+        return found.reshape(*rows.shape, *found.shape[1:])
+
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
         names = ("first", "count", "clip", "patient", "study", "machine", "split", "label")

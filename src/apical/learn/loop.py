@@ -51,7 +51,7 @@ class Loop:
         encoder: Encoder,
         tell: Callable[[str], None],
     ) -> None:
-        self.clips, self.run, self.settings, self.fabric = clips, run, settings, fabric
+        self.run, self.settings, self.fabric = run, settings, fabric
         self.rank, self.processes = world()
         self.branch = branch_of(encoder, settings)
         channels_last(self.branch)
@@ -198,12 +198,9 @@ class Loop:
         self.wrapped_optimizer.zero_grad()
         self.objective.remember(targets, batch.members)
         self.move_average(done)
-        self.watch.saw(embeddings.flatten(0, 1), batch.members, float(loss))
-        return {
-            "loss": loss.item(),
-            "learning_rate": rate,
-            "feature_std": feature_std(embeddings.flatten(0, 1)),
-        }
+        rows, value = embeddings.flatten(0, 1), loss.item()
+        self.watch.saw(rows, batch.members, value)
+        return {"loss": value, "learning_rate": rate, "feature_std": feature_std(rows)}
 
     def move_average(self, done: float) -> None:
         """The average follows; a target's decay rises to 1 along a cosine (BYOL, arXiv 2006.07733, 3.3)."""

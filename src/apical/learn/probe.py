@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from apical.config import TrainSettings
-from apical.learn.classifier import Classifier, classify_windows, read_windows
+from apical.learn.classifier import Classifier, classify_windows
 from apical.learn.clips import Clips
 from apical.learn.imbalance import log_prior
+from apical.learn.windows import windows
 
 
 def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device) -> None:
@@ -18,8 +19,8 @@ def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, 
     Multinomial logistic regression with logit adjustment: mean cross-entropy over the frames plus
     `probe_penalty` times the squared norm of the weights, for features scaled to unit variance.
     """
-    clip, frames = read_windows(teaching.first, teaching.count, teaching, classifier.encoder.frames)
-    features, _ = classify_windows(classifier, frames, settings.input_size, device)
+    clip, rows = windows(teaching.first, teaching.count, classifier.encoder.frames, all_of_clip=True)
+    features, _ = classify_windows(classifier, teaching.read(rows), settings.input_size, device)
     label = torch.from_numpy(teaching.label[clip])
     prior = log_prior(label.numpy(), len(classifier.taught)).double()
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)

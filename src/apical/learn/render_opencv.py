@@ -13,13 +13,12 @@ from apical.learn import texture
 from apical.learn.beams import angle_map
 from apical.learn.draw import Draws
 from apical.learn.placing import Placed
-from apical.learn.texture import STRONGEST
+from apical.learn.texture import SPREAD, STRONGEST
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 SEEN_THROUGH = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP  # what a matrix takes a pixel of the result to
 NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP  # half the time; beams are finer than the crop's pixels
-SPREAD = math.sqrt(math.pi / 2)  # standard deviation by mean absolute deviation, of normal noise
 
 
 def halved(frames: Bytes, size: int) -> Bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -17,10 +16,9 @@ from apical.learn import texture
 from apical.learn.beams import angle_map
 from apical.learn.draw import Draws
 from apical.learn.placing import Placed
-from apical.learn.texture import STRONGEST
+from apical.learn.texture import SPREAD, STRONGEST
 
 BINOMIAL = {3: (0.25, 0.5, 0.25), 5: (0.0625, 0.25, 0.375, 0.25, 0.0625)}
-SPREAD = math.sqrt(math.pi / 2)  # standard deviation by mean absolute deviation, of normal noise
 
 
 def halved(frames: Tensor, size: int) -> Tensor:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
+from apical.config.base import AnySettings
 from apical.errors import CannotDo
 from apical.files import write_atomically
 
@@ -79,6 +81,20 @@ class RunFolder:
             CannotDo: the folder is not a run.
         """
         return self.read_json("settings.json")
+
+    def settings_of(self, kind: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+        """The run's settings as a class, from what `settings` gave less what is not of the class.
+
+        Raises:
+            CannotDo: they are not of this version.
+        """
+        try:
+            return kind.model_validate(values)
+        except ValidationError:
+            raise CannotDo(
+                f"the run '{self.path.name}' was made by another version of Apical",
+                "make it again, or use that version",
+            ) from None
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the run's small files; raises CannotDo where it is missing or damaged."""

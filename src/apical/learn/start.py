@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from apical.config import ClipEncoderSettings, PretrainSettings
 from apical.errors import CannotDo, WrongCall
 from apical.learn.backbones import Encoder, build_encoder
@@ -32,13 +30,7 @@ def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
         raise CannotDo(f"the run '{run.name}' is not finished", "go on with it: apical pretrain --resume")
     for name in ("clips", "start"):
         values.pop(name, None)
-    try:
-        settings = PretrainSettings.model_validate(values)
-    except ValidationError:
-        raise CannotDo(
-            f"the run '{run.name}' was made by another version of Apical",
-            "pre-train again, or use that version",
-        ) from None
+    settings = folder.settings_of(PretrainSettings, values)
     encoder = build_encoder(settings.encoder)
     load_weights(folder.encoder, encoder)
     return encoder, settings

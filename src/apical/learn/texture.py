@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 PERIOD = 256  # pixels after which it repeats; a piece begins at any of so many rows and columns
 ALONG, ACROSS = 0.6, 0.8  # pixels, of the blur that makes the noise; neighbours then correlate as in frames
 STRONGEST = 0.06  # standard deviation of fine texture in homogeneous tissue; more of it is an edge
+SPREAD = math.sqrt(math.pi / 2)  # standard deviation by mean absolute deviation, of normal noise
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from lightning_fabric import Fabric
-from pydantic import ValidationError
 from sklearn.metrics import f1_score
 
 from apical.config import NEEDS_ENCODER, TrainSettings
@@ -146,12 +145,7 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
         raise CannotDo(f"'{run.name}' is not a training run", "give a folder that 'apical train' made")
     vocabulary = Vocabulary.from_records(values.pop("views"))
     values.pop("frames")
-    try:
-        settings = TrainSettings.model_validate(values)
-    except ValidationError:
-        raise CannotDo(
-            f"the run '{run.name}' was made by another version of Apical", "train again, or use that version"
-        ) from None
+    settings = folder.settings_of(TrainSettings, values)
     classifier = Classifier.empty(settings.encoder, len(vocabulary))
     load_weights(folder.classifier, classifier)
     return classifier, settings, vocabulary
@@ -209,8 +203,7 @@ def fit(
             frames=classifier.encoder.frames,
             generator=generator,
         )[0]
-        frames = teaching.frames[rows.ravel()].reshape(*rows.shape, *teaching.frames.shape[1:])
-        crops = augment(frames, settings.input_size, settings.augment, generator, fabric.device)
+        crops = augment(teaching.read(rows), settings.input_size, settings.augment, generator, fabric.device)
         label = torch.from_numpy(teaching.label[chosen]).to(fabric.device)
         classifier.train()
         _, logits = wrapped(crops.to(memory_format=torch.channels_last))

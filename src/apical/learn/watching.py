@@ -117,8 +117,7 @@ class Watch:
         self.encoder.eval()
         found = []
         for part in np.array_split(rows, max(1, -(-len(rows) // CROPS_AT_ONCE))):
-            frames = torch.from_numpy(self.clips.frames[part.ravel()])
-            frames = frames.view(*part.shape, *frames.shape[1:]).to(self.device)
+            frames = torch.from_numpy(self.clips.read(part)).to(self.device)
             found.append(self.encoder(plain(frames, self.settings.input_size)).float().cpu())
         self.encoder.train(training)
         return torch.cat(found)
