@@ -52,6 +52,16 @@ class Stopped(Exception):
     """Stands in for a power cut."""
 
 
+def stop_after(step):
+    """For `progress`: the power goes when so many steps are done."""
+
+    def stop(done, total):
+        if done == step:
+            raise Stopped
+
+    return stop
+
+
 def same_weights(one, other):
     first, second = (load_file(run / "encoder.safetensors") for run in (one, other))
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
@@ -77,19 +87,15 @@ def test_the_loss_goes_down_and_is_logged(exams, tmp_path, few_steps):
     assert lines[-1]["learning_rate"] < 0.1 * max(line["learning_rate"] for line in lines)
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 7])
-def test_resumed_equals_uninterrupted(exams, tmp_path, few_steps, stop_after):
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_resumed_equals_uninterrupted(exams, tmp_path, few_steps, step):
     """With a checkpoint after each step, stop behind step n, go on, and compare the final bits."""
     settings = few_steps.model_copy(update={"checkpoint_minutes": 0})
     whole = start(exams, tmp_path / "whole", settings)
 
-    def stop(done, total):
-        if done == stop_after:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "cut", settings, progress=stop)
-    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == stop_after
+        start(exams, tmp_path / "cut", settings, progress=stop_after(step))
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["step"] == step
     cut = start(exams, tmp_path / "cut", settings, resume=True)
     assert same_weights(whole, cut)
     steps = [[json.loads(line)["step"] for line in (run / "metrics.jsonl").open()] for run in (whole, cut)]
@@ -133,12 +139,8 @@ def test_resumed_equals_uninterrupted_for_every_method(exams, tmp_path, few_step
     settings = method_settings(few_steps, method, **changes)
     whole = start(exams, tmp_path / "whole", settings)
 
-    def stop(done, total):
-        if done == 4:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "cut", settings, progress=stop)
+        start(exams, tmp_path / "cut", settings, progress=stop_after(4))
     assert same_weights(whole, start(exams, tmp_path / "cut", settings, resume=True))
 
 
@@ -192,11 +194,8 @@ def test_two_processes_told_to_stop_go_on_to_the_same_bits(exams, tmp_path, few_
 def test_some_settings_may_change_on_the_way(exams, tmp_path, few_steps):
     """Those that the result does not depend on, such as the way out that an error offers."""
 
-    def stop(done, total):
-        raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "run", few_steps.model_copy(update={"feeders": 1}), progress=stop)
+        start(exams, tmp_path / "run", few_steps.model_copy(update={"feeders": 1}), progress=stop_after(1))
     run = start(exams, tmp_path / "run", few_steps, resume=True)
     assert json.loads((run / "settings.json").read_text())["feeders"] == 0
     assert same_weights(run, start(exams, tmp_path / "whole", few_steps))
@@ -243,12 +242,8 @@ def test_16_bits_with_a_gradient_scaler(exams, tmp_path, few_steps, method, monk
     monkeypatch.setattr(module, "fabric_on", fabric_of_16_bits)
     whole = start(exams, tmp_path / "whole", settings)
 
-    def stop(done, total):
-        if done == 4:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "cut", settings, progress=stop)
+        start(exams, tmp_path / "cut", settings, progress=stop_after(4))
     assert load_checkpoint(tmp_path / "cut" / "checkpoint.pt")["precision"]["scale"] == 2.0**12
     assert same_weights(whole, start(exams, tmp_path / "cut", settings, resume=True))
     losses = [[json.loads(line)["loss"] for line in (run / "metrics.jsonl").open()] for run in (in_32, whole)]
@@ -451,23 +446,16 @@ def test_same_view_without_labels(exams, tmp_path, few_steps):
 
 
 def test_resume_before_the_first_checkpoint_logs_each_step_once(exams, tmp_path, few_steps):
-    def stop(done, total):
-        if done == 2:
-            raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "run", few_steps, progress=stop)
+        start(exams, tmp_path / "run", few_steps, progress=stop_after(2))
     run = start(exams, tmp_path / "run", few_steps, resume=True)
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").open()]
     assert steps == list(range(1, len(steps) + 1))
 
 
 def test_a_run_is_not_resumed_on_other_clips(exams, tmp_path, few_steps):
-    def stop(done, total):
-        raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "run", few_steps, progress=stop)
+        start(exams, tmp_path / "run", few_steps, progress=stop_after(1))
     write_catalogue(read_catalogue(exams / "catalogue.parquet").head(30), tmp_path / "half.parquet")
     with pytest.raises(CannotDo, match=r"other settings \(clips\)"):
         pretrain(exams / "frames", tmp_path / "half.parquet", tmp_path / "run", few_steps, resume=True)
@@ -482,11 +470,8 @@ def test_a_device_that_is_not_there(exams, tmp_path, few_steps):
 
 
 def test_an_unfinished_run_has_no_encoder(exams, tmp_path, few_steps):
-    def stop(done, total):
-        raise Stopped
-
     with pytest.raises(Stopped):
-        start(exams, tmp_path / "run", few_steps, progress=stop)
+        start(exams, tmp_path / "run", few_steps, progress=stop_after(1))
     with pytest.raises(CannotDo, match="'run' is not finished"):
         load_encoder(tmp_path / "run")
     with pytest.raises(CannotDo, match="'nothing' is not a run folder"):

@@ -1,6 +1,7 @@
 """What an encoder may begin with, whose patients it then has seen, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -66,6 +67,14 @@ def test_what_is_no_run_is_refused(exams, tmp_path, few_steps):
 def test_that_no_encoder_is_shipped_yet_is_said():
     with pytest.raises(CannotDo, match="no encoder comes with this version yet"):
         load_encoder(Path("shipped"))
+
+
+def test_a_run_of_another_version_is_said_to_be_one(encoder, tmp_path):
+    shutil.copytree(encoder, tmp_path / "old")
+    settings = json.loads((tmp_path / "old" / "settings.json").read_text())
+    (tmp_path / "old" / "settings.json").write_text(json.dumps(settings | {"temperature": 0.2}))
+    with pytest.raises(CannotDo, match="'old' was made by another version of Apical"):
+        load_encoder(tmp_path / "old")
 
 
 def test_a_run_is_not_resumed_from_another_start(exams, tmp_path, of_encoder, encoder):
