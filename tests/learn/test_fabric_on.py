@@ -36,3 +36,8 @@ def test_precision_is_that_of_the_products(precision, dtype):
     fabric = fabric_on("cpu", precision)
     with fabric.autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_nothing_is_said_of_what_was_asked_for(capfd, caplog):
+    fabric_on("cpu", "bf16")
+    assert (capfd.readouterr(), caplog.text) == (("", ""), "")

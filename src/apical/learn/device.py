@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from typing import Literal
 
@@ -37,6 +38,7 @@ def fabric_on(accelerator: str, precision: str = "32", *, shared: bool = False) 
         raise WrongCall("this verb is for one process", "call it without torchrun")
     if precision == "16" and (accelerator == "cpu" or not torch.accelerator.is_available()):
         raise CannotDo("a CPU cannot train in 16-bit floats", "use --precision bf16 or 32")
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells what was asked for
     try:
         fabric = Fabric(
             accelerator=accelerator,

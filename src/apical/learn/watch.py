@@ -198,8 +198,8 @@ def warnings(figures: Mapping[str, float]) -> list[str]:
     loss, collapsed = figures.get("loss", math.nan), figures.get("collapsed_loss", math.nan)
     if abs(loss - collapsed) <= NEAR_COLLAPSED_LOSS * abs(collapsed):
         said.append(
-            "The loss stands where identical embeddings would put it: nothing is learned. Lower the learning "
-            "rate, or make the warm-up longer."
+            "The loss stands where identical embeddings would put it: nothing is learned so far. If it stays "
+            "there, lower the learning rate, make the warm-up longer, or begin with an encoder (--start)."
         )
     alive = not said  # of features that are all alike, neighbours mean nothing
     if alive and _is_shortcut(figures, "same_patient"):
