@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import polars as pl
 import pytest
@@ -18,6 +19,7 @@ import apical.learn.pretrain as module
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import ClipEncoderSettings, ObjectiveSettings, ViTSettings
 from apical.errors import CannotDo, WrongCall
+from apical.learn import loop
 from apical.learn.checkpoint import load_checkpoint
 from apical.learn.pretrain import pretrain
 from apical.learn.start import load_encoder
@@ -186,3 +188,21 @@ def test_a_device_that_is_not_there(exams, tmp_path, few_steps):
     with pytest.raises(CannotDo, match="there is no 'cuda' device on this machine"):
         start(exams, tmp_path / "run", few_steps.model_copy(update={"accelerator": "cuda"}))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("pause", "epochs", "warned"), [(0.0, 1, False), (0.2, 3, True)])
+def test_only_waiting_again_and_again_is_told(exams, tmp_path, few_steps, monkeypatch, pause, epochs, warned):
+    """That the first batch comes late, because feeders start, is nothing that a user should mend."""
+    make = loop.Feeder.batches
+
+    def batches(self, place):
+        time.sleep(0.2)
+        for batch in list(make(self, place)):
+            time.sleep(pause)
+            yield batch
+
+    monkeypatch.setattr(loop.Feeder, "batches", batches)
+    told = []
+    settings = few_steps.model_copy(update={"batch_clips": 36, "epochs": epochs})
+    start(exams, tmp_path / "run", settings, tell=told.append)
+    assert any("waits for data" in one for one in told) == warned

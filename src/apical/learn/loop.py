@@ -106,6 +106,8 @@ class Loop:
         budget = settings.max_minutes * 60 if settings.max_minutes else math.inf
         began = time.monotonic() - self.seconds
         saved = asked = time.monotonic()
+        all_waited = all_took = 0.0  # seconds, without the first step: the feeders start in it
+        first = self.place.step
         with stoppable() as stop, translated():
             for batch in self.feeder.batches(self.place):
                 waited = time.monotonic() - asked
@@ -117,6 +119,8 @@ class Loop:
                 done = self.done(self.place, budget)
                 step = self.place.step
                 took = time.monotonic() - asked
+                if here.step > first:
+                    all_waited, all_took = all_waited + waited, all_took + took
                 if tracker is not None:
                     figures |= {
                         "epoch": here.epoch,
@@ -125,7 +129,8 @@ class Loop:
                         "waited": round(waited / took, 4),
                     }
                     if self.watch.is_due(before, done, self.seconds):
-                        figures |= self.watch.look(step, done, tracker, figures)
+                        so_far = figures | {"waited": all_waited / max(all_took, 1e-9)}
+                        figures |= self.watch.look(step, done, tracker, so_far)
                     tracker.log(step, **figures)
                 told = agree(stop.signal, self.fabric.device)
                 if told or time.monotonic() - saved > settings.checkpoint_minutes * 60:
