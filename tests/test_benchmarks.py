@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from apical.config import PretrainSettings
+from apical.learn.start import load_encoder, patients_seen
 from phantom_transfer import SHARED
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +86,23 @@ def test_an_ablation_prints_figures_and_differences(tmp_path):
     assert finished.returncode == 0, finished.stderr
     (row,) = [line for line in finished.stdout.splitlines() if line.startswith("τ 0.1 ")]
     assert row.count(" to ") == 4  # two figures, two differences
+
+
+def test_an_encoder_is_made_to_be_shipped_and_its_patients_are_nobodys(tmp_path):
+    words = ["--work", tmp_path / "work", "--patients", "2", "--epochs", "1", "--workers", "1"]
+    last_line("shipped_encoder", *words, "--out", tmp_path / "made")
+    assert load_encoder(tmp_path / "made")[1].encoder == PretrainSettings().encoder
+    assert patients_seen(tmp_path / "made") == []
+
+
+def test_what_the_shipped_encoder_is_worth_is_printed(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "shipped_worth.py", "--work", tmp_path / "work"]
+    small = ["--grounds", "phantom", "--patients", "12", "--image-rows", "96", "--size", "40", "--seeds", "0"]
+    quick = ["--input-size", "32", "--steps", "3", "--phantom-epochs", "1"]
+    finished = subprocess.run([*command, *small, *quick], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    for row in ("shipped, fine-tuned − from random weights", "own clips from shipped, probe − own"):
+        assert f"\n{row}" in finished.stdout
 
 
 @pytest.mark.skipif(find_spec("pymust") is not None, reason="the rival is there")

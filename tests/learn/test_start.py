@@ -2,20 +2,36 @@
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from apical.catalogue import read_catalogue, write_catalogue
-from apical.config import ClipEncoderSettings
+from apical.config import ClipEncoderSettings, PretrainSettings, ResNetSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.backbones import build_encoder
+from apical.learn.classifier import Classifier, classify_clips
+from apical.learn.clips import load_clips
 from apical.learn.pretrain import pretrain
-from apical.learn.start import begin_with, load_encoder, patients_seen
-from apical.learn.train import train
+from apical.learn.start import (
+    FEW_CLIPS,
+    SHIPPED,
+    begin_with,
+    choose_start,
+    describe,
+    load_encoder,
+    patients_seen,
+    place_of,
+)
+from apical.learn.train import load_classifier, train
+from apical.views import standard_vocabulary
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 def start_from(exams, out, settings, start, catalogue="catalogue.parquet", **options):
@@ -64,9 +80,65 @@ def test_what_is_no_run_is_refused(exams, tmp_path, few_steps):
         start_from(exams, tmp_path / "run", few_steps, tmp_path / "nothing")
 
 
-def test_that_no_encoder_is_shipped_yet_is_said():
-    with pytest.raises(CannotDo, match="no encoder comes with this version yet"):
-        load_encoder(Path("shipped"))
+def test_the_shipped_encoder_is_small_default_nobodys_and_has_a_card():
+    folder = place_of(SHIPPED)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 8e6
+    assert load_encoder(SHIPPED)[1].encoder == PretrainSettings().encoder
+    assert patients_seen(SHIPPED) == []
+    assert "not a medical device" in (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_encoder_belongs_to_the_package():
+    """What is put into a wheel are the package's folders and the files that its patterns name."""
+    patterns = tomllib.loads(PYPROJECT.read_text())["tool"]["setuptools"]["package-data"]["apical"]
+    for file in place_of(SHIPPED).iterdir():
+        assert any(file.match(pattern) for pattern in patterns), file.name
+
+
+def test_its_features_tell_views_of_the_phantom_better_than_a_random_networks(way):
+    """How often the nearest clip of another patient shows the same view."""
+    clips = load_clips(way / "frames", way / "catalogue.parquet", standard_vocabulary())
+    hits = {}
+    for name, encoder in (
+        ("shipped", load_encoder(SHIPPED)[0]),
+        ("random", build_encoder(PretrainSettings().encoder)),
+    ):
+        outputs = classify_clips(Classifier(encoder, 2), clips, 112, torch.device("cpu"))
+        features = outputs.features / np.linalg.norm(outputs.features, axis=1, keepdims=True)
+        near = features @ features.T
+        near[clips.patient[:, None] == clips.patient] = -np.inf
+        hits[name] = float((clips.label[near.argmax(axis=1)] == clips.label).mean())
+    assert hits["shipped"] > hits["random"] + 0.1
+
+
+def test_few_clips_begin_with_the_shipped_encoder_unless_told_otherwise():
+    ours, other = PretrainSettings(), PretrainSettings(encoder=ResNetSettings(width=8))
+    assert choose_start(None, ours, FEW_CLIPS) == SHIPPED
+    assert choose_start(None, ours, FEW_CLIPS + 1) is None
+    assert choose_start(None, other, FEW_CLIPS) is None
+    assert choose_start(Path("random"), ours, FEW_CLIPS) is None
+    assert choose_start(Path("shipped"), ours, FEW_CLIPS + 1) == SHIPPED
+    assert choose_start(Path("a-run"), ours, 2) == Path("a-run")
+
+
+def test_a_run_of_few_clips_begins_with_the_shipped_weights(exams, tmp_path):
+    still = PretrainSettings(
+        learning_rate=1e-12, weight_decay=0.0, epochs=1, input_size=32, feeders=0, watch=0, batch_clips=8
+    )
+    run = start_from(exams, tmp_path / "run", still, None)
+    before, after = (load_file(place / "encoder.safetensors") for place in (place_of(SHIPPED), run))
+    torch.testing.assert_close(before["stem.0.weight"], after["stem.0.weight"], rtol=0, atol=1e-9)
+    assert json.loads((run / "settings.json").read_text())["start"] == describe(SHIPPED)
+
+
+def test_a_probe_stands_on_the_shipped_encoder_by_default(exams, tmp_path, training):
+    settings = training("probe")
+    run = train(exams / "frames", exams / "catalogue.parquet", tmp_path / "run", settings)
+    classifier, read, _ = load_classifier(run)
+    assert read.encoder == PretrainSettings().encoder
+    assert json.loads((run / "settings.json").read_text())["start"] == describe(SHIPPED)
+    shipped = load_encoder(SHIPPED)[0].state_dict()
+    assert all(torch.equal(value, shipped[name]) for name, value in classifier.encoder.state_dict().items())
 
 
 def test_a_run_of_another_version_is_said_to_be_one(encoder, tmp_path):

@@ -118,9 +118,7 @@ def test_the_probe_equals_scikit_learn(penalty):
     np.testing.assert_allclose(ours, oracle.predict_proba(features), atol=1e-4)
 
 
-def test_an_encoder_is_needed_or_refused(exams, tmp_path, training, encoder):
-    with pytest.raises(WrongCall, match="'probe' needs a pre-trained encoder"):
-        start(exams, tmp_path / "run", training("probe"))
+def test_an_encoder_is_refused_by_methods_without_one(exams, tmp_path, training, encoder):
     with pytest.raises(WrongCall, match="'naive' takes no pre-trained encoder"):
         start(exams, tmp_path / "run", training("naive"), encoder=encoder)
 

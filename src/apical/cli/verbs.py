@@ -130,7 +130,11 @@ def pretrain(
     config: Config = None,
     views: Views = None,
     start: Annotated[
-        Path | None, typer.Option(help="Begin with a run's encoder, or with ImageNet weights for timm.")
+        Path | None,
+        typer.Option(
+            help="Begin with a run's encoder, 'shipped' (the default for few clips), 'random', or a file of "
+            "ImageNet weights for timm."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     quiet: Quiet = False,
@@ -168,7 +172,7 @@ def pretrain(
             tell=console.warn,
         )
     if leads:
-        console.result({"run": str(out)}, [f"encoder → {out}"])
+        console.result({"run": str(out)}, [f"encoder → {out}", *of_shipped(out)])
     return DONE
 
 
@@ -178,7 +182,9 @@ def train(
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/train"),
     method: Annotated[str | None, typer.Option(help="naive, logit-adjusted, probe or fine-tune.")] = None,
-    encoder: Annotated[Path | None, typer.Option(help="Run folder of a pre-training.")] = None,
+    encoder: Annotated[
+        Path | None, typer.Option(help="Run folder of a pre-training; by default the shipped encoder.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     seed: Seed = None,
@@ -207,8 +213,16 @@ def train(
             vocabulary=vocabulary_of(views),
             progress=progress,
         )
-    console.result({"run": str(out)}, [f"classifier → {out}"])
+    console.result({"run": str(out)}, [f"classifier → {out}", *of_shipped(out)])
     return DONE
+
+
+def of_shipped(run: Path) -> list[str]:
+    """Says that a run began with the shipped encoder, if it did."""
+    from apical.learn.run import RunFolder
+
+    start = RunFolder(run).settings().get("start") or {}
+    return ["begun with the encoder that comes with Apical"] if start.get("from") == "shipped" else []
 
 
 @app.command()

@@ -18,7 +18,7 @@ from apical.learn.device import fabric_on
 from apical.learn.distributed import agree, world
 from apical.learn.loop import Loop
 from apical.learn.run import RunFolder
-from apical.learn.start import begin_with, fingerprint, patients_seen
+from apical.learn.start import begin_with, choose_start, describe, patients_seen
 from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -52,8 +52,9 @@ def pretrain(
         out: the run folder to make.
         settings: everything else.
         vocabulary: the views that labels may name; the standard ones by default.
-        start: what the encoder begins with instead of random weights: a finished pre-training run,
-            ``shipped``, or, for networks of timm, a file of ImageNet weights.
+        start: what the encoder begins with: a finished pre-training run, ``shipped``, for networks of timm a
+            file of ImageNet weights, or ``random``. By default ``shipped`` for few clips and the default
+            network, otherwise ``random``.
         resume: go on from the folder's last checkpoint.
         progress: called after each step with the steps done and in all (an estimate).
         tell: is given what looks wrong with the run, in words.
@@ -71,13 +72,14 @@ def pretrain(
     fabric = fabric_on(settings.accelerator, settings.precision, shared=True)
     torch.manual_seed(settings.seed)
     encoder = build_encoder(settings.encoder)
+    start = choose_start(start, settings, len(clips))
     if start is not None:
         begin_with(encoder, settings, start)
     run = RunFolder(out)
     leads = world()[0] == 0
     if leads:
         facts = {"kind": "pretrain", "clips": clips.fingerprint(), **settings.model_dump(mode="json")}
-        facts |= {"start": fingerprint(start)} if start else {}
+        facts |= {"start": describe(start)} if start else {}
         run.start(facts, resume=resume, free=FREE)
         before = patients_seen(start) if start and not start.is_file() else []
         run.write_json("patients.json", {"patients": sorted({*clips.patient.tolist(), *before})})

@@ -13,7 +13,9 @@ from apical.learn.clip_encoder import ClipEncoder
 from apical.learn.run import RunFolder
 from apical.learn.timm_encoder import TimmEncoder, load_imagenet
 
-SHIPPED = "shipped"  # says where an encoder's folder is asked for: the one that comes with the package
+SHIPPED = Path("shipped")  # says where a run's folder is asked for: the encoder that comes with the package
+RANDOM = Path("random")  # says that no encoder is
+FEW_CLIPS = 2000  # up to so many a run begins with the shipped encoder unless told otherwise
 
 
 def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
@@ -43,17 +45,20 @@ def patients_seen(run: Path) -> list[str]:
 
 
 def place_of(run: Path) -> Path:
-    """The folder of a run; of the shipped encoder's where its name is given.
+    """The folder of a run; of the shipped encoder where that is asked for."""
+    return Path(__file__).parents[1] / "encoders" / "phantom" if run == SHIPPED else run
 
-    Raises:
-        CannotDo: there is none in this version.
+
+def choose_start(asked: Path | None, settings: PretrainSettings, clips: int) -> Path | None:
+    """What a run of so many clips begins with, or None for random weights.
+
+    That is what was asked for; where nothing was, the shipped encoder, if the clips are few and the network
+    is its own.
     """
-    if str(run) != SHIPPED:
-        return run
-    folder = Path(__file__).parents[1] / "encoders" / "phantom"
-    if not folder.is_dir():
-        raise CannotDo("no encoder comes with this version yet", "give the folder of a pre-training run")
-    return folder
+    if asked is not None:
+        return None if asked == RANDOM else asked
+    fits = clips <= FEW_CLIPS and load_encoder(SHIPPED)[1].encoder == settings.encoder
+    return SHIPPED if fits else None
 
 
 def begin_with(encoder: Encoder, settings: PretrainSettings, start: Path) -> None:
@@ -86,14 +91,15 @@ def begin_with(encoder: Encoder, settings: PretrainSettings, start: Path) -> Non
         )
 
 
-def fingerprint(start: Path) -> str:
-    """Short hash of the weights that a run begins with.
+def describe(start: Path) -> dict[str, str]:
+    """What a run began with, for its settings: whether the shipped encoder, and a short hash of the weights.
 
     Raises:
         CannotDo: there are none.
     """
     file = start if start.is_file() else RunFolder(place_of(start)).encoder
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        weights = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     except OSError:
         raise CannotDo(f"'{start.name}' has no weights", "give a finished pre-training run") from None
+    return {"from": SHIPPED.name if start == SHIPPED else "given", "weights": weights}

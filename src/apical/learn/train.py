@@ -27,7 +27,7 @@ from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
 from apical.learn.predictions import Predictions
 from apical.learn.probe import fit_probe
 from apical.learn.run import RunFolder
-from apical.learn.start import load_encoder, patients_seen
+from apical.learn.start import SHIPPED, describe, load_encoder, patients_seen
 from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -55,7 +55,8 @@ def train(
         catalogue: with splits and labels; only clips of split ``train`` teach.
         out: the run folder to make.
         settings: method, budget, seed.
-        encoder: the run folder of a pre-training, or ``shipped``, for the methods `probe` and `fine-tune`.
+        encoder: for the methods `probe` and `fine-tune`, the run folder of a pre-training; by default
+            ``shipped``, the one that comes with the package.
         vocabulary: the views; the standard ones by default.
         progress: called after each step with the steps done and in all.
 
@@ -63,15 +64,13 @@ def train(
         `out`, with ``classifier.safetensors`` and ``predictions.parquet`` (every clip, all splits).
 
     Raises:
-        WrongCall: the method needs an encoder and none was given, or the other way round.
+        WrongCall: the method takes no encoder and one was given.
         PatientOverlap: the encoder was pre-trained on a validation or test patient.
         CannotDo: no labels, one view only, unreadable inputs, no such device, or a full disk.
     """
-    if (encoder is None) == (settings.method in NEEDS_ENCODER):
-        if encoder is None:
-            raise WrongCall(
-                f"the method '{settings.method}' needs a pre-trained encoder", "give one with --encoder"
-            )
+    if settings.method in NEEDS_ENCODER:
+        encoder = encoder or SHIPPED
+    elif encoder is not None:
         raise WrongCall(
             f"the method '{settings.method}' takes no pre-trained encoder",
             "leave out --encoder, or use --method fine-tune",
@@ -100,6 +99,7 @@ def train(
             "kind": "train",
             "views": vocabulary.to_records(),
             "frames": clips.made.model_dump(),
+            "start": describe(encoder) if encoder is not None else None,
             **settings.model_dump(mode="json"),
         }
     )
@@ -144,7 +144,8 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
     if values.pop("kind", None) != "train":
         raise CannotDo(f"'{run.name}' is not a training run", "give a folder that 'apical train' made")
     vocabulary = Vocabulary.from_records(values.pop("views"))
-    values.pop("frames")
+    for name in ("frames", "start"):
+        values.pop(name, None)
     settings = folder.settings_of(TrainSettings, values)
     classifier = Classifier.empty(settings.encoder, len(vocabulary))
     load_weights(folder.classifier, classifier)
