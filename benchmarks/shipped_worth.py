@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from apical.judge.intervals import bootstrap, difference, percentile_intervals
 from apical.learn.classifier import classify_clips
 from apical.learn.clips import Clips, load_clips
 from apical.learn.pretrain import pretrain
-from apical.learn.start import RANDOM, SHIPPED, load_encoder
+from apical.learn.start import RANDOM, SHIPPED, describe, load_encoder
 from apical.views import standard_vocabulary
 from phantom_judges import figures_of
 from phantom_lab import (
@@ -121,18 +120,18 @@ def pretrained(ground: Ground, seed: int, options: argparse.Namespace, start: Pa
 
 def answers(ground: Ground, row: str, seed: int, options: argparse.Namespace) -> NDArray[np.int64]:
     """(draws, judging clips): from --work if there."""
-    key = key_of(row, seed, options.steps, options.epochs, options.input_size)
+    weights = describe(SHIPPED)["weights"]
+    key = key_of(row, seed, options.steps, options.epochs, options.input_size, weights)
     file = ground.source / "answers" / f"{key}.npy"
     if not file.exists():
-        made: Callable[[int], NDArray[np.int64]]
         if row in (SCRATCH, TUNED):
-            made = lambda draw: fitted(ground, draw, options, shipped=row == TUNED)  # noqa: E731
+            made = [fitted(ground, draw, options, shipped=row == TUNED) for draw in draws(seed)]
         else:
             start = {OWN: RANDOM, ON_SHIPPED: SHIPPED}.get(row)
             run = SHIPPED if start is None else pretrained(ground, seed, options, start)
-            made = lambda draw: ground.probe(run, draw)  # noqa: E731
+            made = [ground.probe(run, draw) for draw in draws(seed)]
         file.parent.mkdir(exist_ok=True)
-        np.save(file, np.stack([made(draw) for draw in draws(seed)]))
+        np.save(file, np.stack(made))
     found: NDArray[np.int64] = np.load(file)
     return found
 

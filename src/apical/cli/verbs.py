@@ -220,9 +220,10 @@ def train(
 def of_shipped(run: Path) -> list[str]:
     """Says that a run began with the shipped encoder, if it did."""
     from apical.learn.run import RunFolder
+    from apical.learn.start import SHIPPED
 
     start = RunFolder(run).settings().get("start") or {}
-    return ["begun with the encoder that comes with Apical"] if start.get("from") == "shipped" else []
+    return ["begun with the encoder that comes with Apical"] if start.get("from") == SHIPPED.name else []
 
 
 @app.command()
