@@ -18,7 +18,7 @@ from apical.learn.beams import sectors
 from apical.learn.clips import load_clips
 from apical.learn.distributed import shares
 from apical.learn.draw import working_side
-from apical.learn.feeding import Feeder, Place
+from apical.learn.feeding import Feeder, Place, received
 from apical.learn.loop import translated
 from apical.learn.placing import placed
 from apical.learn.reading import FrameFile
@@ -155,6 +155,21 @@ def test_a_process_that_is_killed_is_one_line(clips, few_steps, while_learning):
 
     with pytest.raises(CannotDo, match="a process that makes crops has ended"):
         go_on()
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), ConnectionRefusedError(), EOFError()])
+def test_a_process_that_is_killed_while_its_batch_is_fetched_is_the_same_line(error):
+    """Torch lets the fetch's own error through where the process is not yet seen to be dead."""
+
+    def made():
+        yield 1
+        raise error
+
+    got = received(made())
+    assert next(got) == 1
+    with pytest.raises(CannotDo, match="a process that makes crops has ended") as told:
+        next(got)
+    assert told.value.__cause__ is error
 
 
 def test_an_error_of_ours_in_a_process_is_not_taken_for_a_lost_one(clips, few_steps):

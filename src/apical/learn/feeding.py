@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
 from typing import Any
@@ -141,8 +143,8 @@ class Feeder(Dataset[Prepared | ApicalError]):
         """Batches from `start` on, made by other processes while the ones before are learned from.
 
         Raises:
-            CannotDo: the store cannot be read any more. That another process has ended may be raised anywhere
-                in the main thread; see `feeder_lost`.
+            CannotDo: the store cannot be read any more, or another process has ended; torch may raise the
+                latter anywhere in the main thread, see `feeder_lost`.
         """
         feeders = self.feeders()
         loader = DataLoader(
@@ -159,7 +161,7 @@ class Feeder(Dataset[Prepared | ApicalError]):
         resource_tracker.ensure_running()  # whose start would unblock them
         with signals_blocked():  # those who are started inherit it: signals are for this process
             made = iter(loader)
-        for prepared in made:
+        for prepared in received(made):
             if isinstance(prepared, ApicalError):
                 raise prepared
             yield self.on_device(prepared)
@@ -251,6 +253,23 @@ def _as_it_is(prepared: Any) -> Any:
 def _settle(number: int) -> None:
     """In a feeding process: one thread."""
     cv2.setNumThreads(1)
+
+
+def received(made: Iterator[Any]) -> Iterator[Any]:
+    """What a data loader gives.
+
+    A batch lies in memory that is fetched from the process which made it. Where that is killed, the fetch may
+    fail a moment before it is known that the process has ended.
+
+    Raises:
+        CannotDo: that process has ended.
+    """
+    try:
+        yield from made
+    except (ConnectionError, EOFError) as error:
+        with suppress(RuntimeError):  # torch's handler raises as well, here rather than wherever we are then
+            time.sleep(1)
+        raise FEEDER_LOST from error
 
 
 def feeder_lost(error: RuntimeError) -> bool:
