@@ -1,5 +1,7 @@
 """A small frame store whose views can be told apart: each is a bright bar at its own angle."""
 
+import multiprocessing
+
 import numpy as np
 import polars as pl
 import pytest
@@ -21,6 +23,14 @@ def bar(angle, generator):
     distance = np.abs(x * np.sin(angle) - y * np.cos(angle) + generator.normal(0, 1))
     frame = 60 + 150 * (distance < 4) + generator.normal(0, 15, (SIZE, SIZE))
     return np.clip(frame, 1, 255).astype(np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays():
+    """Whatever becomes of a test, the processes it began have ended: others would hold up the end of ours."""
+    before = set(multiprocessing.active_children())
+    yield
+    assert set(multiprocessing.active_children()) <= before
 
 
 @pytest.fixture(scope="session")

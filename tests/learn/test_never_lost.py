@@ -5,10 +5,12 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,27 @@ def test_two_processes_told_to_stop_go_on_to_the_same_bits(exams, tmp_path, few_
         _, said = finished.communicate(timeout=300)
         assert finished.returncode == 0, said[-3000:]
     assert same_weights(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("lost", ["store", "feeder"])
+def test_what_feeds_it_is_lost_and_it_ends_with_one_line(exams, tmp_path, few_steps, lost):
+    """Also the processes that are left over: they hold up nothing."""
+    shutil.copytree(exams / "frames", tmp_path / "frames")
+    shutil.copy(exams / "catalogue.parquet", tmp_path)
+    settings = few_steps.model_copy(update={"epochs": 4000, "feeders": 2})
+    running = process(tmp_path, tmp_path / "run", settings, "begin")
+    wait_for(tmp_path / "run" / "metrics.jsonl", running)
+    if lost == "store":
+        os.truncate(tmp_path / "frames" / "frames.npy", 2000)
+        why = "the frame store cannot be read any more"
+    else:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGKILL)  # the first keeps account of shared memory
+        why = "a process that makes crops has ended"
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert said.strip().splitlines()[-1].startswith(why)
+    assert "Traceback" not in said
 
 
 def test_some_settings_may_change_on_the_way(exams, tmp_path, few_steps):

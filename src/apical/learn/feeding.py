@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import resource_tracker
@@ -139,12 +139,14 @@ class Feeder(Dataset[Prepared | ApicalError]):
                 yield Place(epoch, number, step, len(batches)), batches[number]
                 step += 1
 
-    def batches(self, start: Place) -> Iterator[Batch]:
+    def batches(self, start: Place) -> Generator[Batch, None, None]:
         """Batches from `start` on, made by other processes while the ones before are learned from.
+
+        Close it (`contextlib.closing`): processes that are left over would hold up the end of this one.
 
         Raises:
             CannotDo: the store cannot be read any more, or another process has ended; torch may raise the
-                latter anywhere in the main thread, see `feeder_lost`.
+                latter anywhere in the main thread, see `says_lost`.
         """
         feeders = self.feeders()
         loader = DataLoader(
@@ -161,10 +163,14 @@ class Feeder(Dataset[Prepared | ApicalError]):
         resource_tracker.ensure_running()  # whose start would unblock them
         with signals_blocked():  # those who are started inherit it: signals are for this process
             made = iter(loader)
-        for prepared in received(made):
-            if isinstance(prepared, ApicalError):
-                raise prepared
-            yield self.on_device(prepared)
+        try:
+            for prepared in received(made):
+                if isinstance(prepared, ApicalError):
+                    raise prepared
+                yield self.on_device(prepared)
+        finally:  # not left to the end of `made`, which an error's traceback keeps
+            if feeders:
+                made._shutdown_workers()  # type: ignore[attr-defined]
 
     def feeders(self) -> int:
         """How many other processes make crops."""
@@ -269,16 +275,18 @@ def received(made: Iterator[Any]) -> Iterator[Any]:
     except (ConnectionError, EOFError) as error:
         with suppress(RuntimeError):  # torch's handler raises as well, here rather than wherever we are then
             time.sleep(1)
-        raise FEEDER_LOST from error
+        raise feeder_lost() from error
 
 
-def feeder_lost(error: RuntimeError) -> bool:
+def says_lost(error: RuntimeError) -> bool:
     """Whether this is torch's way to say that a process of a data loader has ended."""
     return "DataLoader worker" in str(error) and bool(ENDED.search(str(error)))
 
 
-FEEDER_LOST = CannotDo(
-    "a process that makes crops has ended",
-    "give the machine more memory (or a container more shared memory), or set fewer feeders, and go on with "
-    "--resume; calls from a script belong under \"if __name__ == '__main__':\"",
-)
+def feeder_lost() -> CannotDo:
+    """The error to raise where it has."""
+    return CannotDo(
+        "a process that makes crops has ended",
+        "give the machine more memory (or a container more shared memory), or set fewer feeders, and go on "
+        "with --resume; calls from a script belong under \"if __name__ == '__main__':\"",
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from apical.learn.branch import branch_of
 from apical.learn.checkpoint import save_checkpoint, save_weights
 from apical.learn.clips import Clips
 from apical.learn.distributed import agree, gather, world
-from apical.learn.feeding import FEEDER_LOST, Batch, Feeder, Place, feeder_lost
+from apical.learn.feeding import Batch, Feeder, Place, feeder_lost, says_lost
 from apical.learn.gradients import backward, embed
 from apical.learn.momentum import follow
 from apical.learn.objective import WITH_TARGET, Objective
@@ -108,8 +108,8 @@ class Loop:
         saved = asked = time.monotonic()
         all_waited = all_took = 0.0  # seconds, without the first step: the feeders start in it
         first = self.place.step
-        with stoppable() as stop, translated():
-            for batch in self.feeder.batches(self.place):
+        with stoppable() as stop, translated(), closing(self.feeder.batches(self.place)) as batches:
+            for batch in batches:
                 waited = time.monotonic() - asked
                 here = batch.place
                 before = self.done(here, budget)
@@ -236,9 +236,9 @@ def translated() -> Iterator[None]:
             "go on in another run with chunk_crops, smaller batch_clips or --precision bf16",
         ) from None
     except RuntimeError as error:
-        if not feeder_lost(error):
+        if not says_lost(error):
             raise
-        raise FEEDER_LOST from error
+        raise feeder_lost() from error
 
 
 def _not_finite(what: str, step: int) -> CannotDo:
