@@ -121,6 +121,13 @@ def test_few_clips_begin_with_the_shipped_encoder_unless_told_otherwise():
     assert choose_start(Path("a-run"), ours, 2) == Path("a-run")
 
 
+def test_what_is_random_is_the_same_whether_it_was_asked_for_or_chosen(exams, tmp_path, few_steps):
+    """For one seed: to choose takes no random number."""
+    runs = [start_from(exams, tmp_path / str(start), few_steps, start) for start in (None, Path("random"))]
+    one, other = (load_file(run / "encoder.safetensors") for run in runs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
 def test_a_run_of_few_clips_begins_with_the_shipped_weights(exams, tmp_path):
     still = PretrainSettings(
         learning_rate=1e-12, weight_decay=0.0, epochs=1, input_size=32, feeders=0, watch=0, batch_clips=8

@@ -25,17 +25,27 @@ def load_encoder(run: Path) -> tuple[Encoder, PretrainSettings]:
         CannotDo: the folder is no such run, or it is not finished.
     """
     folder = RunFolder(place_of(run))
-    values = folder.settings()
-    if values.pop("kind", None) != "pretrain":
-        raise CannotDo(f"'{run.name}' is not a pre-training run", "give a folder that 'apical pretrain' made")
+    settings = settings_of(run)
     if not folder.encoder.exists():
         raise CannotDo(f"the run '{run.name}' is not finished", "go on with it: apical pretrain --resume")
-    for name in ("clips", "start"):
-        values.pop(name, None)
-    settings = folder.settings_of(PretrainSettings, values)
     encoder = build_encoder(settings.encoder)
     load_weights(folder.encoder, encoder)
     return encoder, settings
+
+
+def settings_of(run: Path) -> PretrainSettings:
+    """The settings of a pre-training run, or of the shipped encoder's.
+
+    Raises:
+        CannotDo: the folder is no such run.
+    """
+    folder = RunFolder(place_of(run))
+    values = folder.settings()
+    if values.pop("kind", None) != "pretrain":
+        raise CannotDo(f"'{run.name}' is not a pre-training run", "give a folder that 'apical pretrain' made")
+    for name in ("clips", "start"):
+        values.pop(name, None)
+    return folder.settings_of(PretrainSettings, values)
 
 
 def patients_seen(run: Path) -> list[str]:
@@ -57,7 +67,7 @@ def choose_start(asked: Path | None, settings: PretrainSettings, clips: int) -> 
     """
     if asked is not None:
         return None if asked == RANDOM else asked
-    fits = clips <= FEW_CLIPS and load_encoder(SHIPPED)[1].encoder == settings.encoder
+    fits = clips <= FEW_CLIPS and settings_of(SHIPPED).encoder == settings.encoder
     return SHIPPED if fits else None
 
 
