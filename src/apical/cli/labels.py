@@ -8,6 +8,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
+from apical.cli.label_advice import check, next_clips
 from apical.cli.options import (
     DONE,
     DONE_WITH_PROBLEMS,
@@ -27,6 +28,8 @@ from apical.errors import WrongCall
 labels_app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Labels and splits of a catalogue."
 )
+labels_app.command("check")(check)
+labels_app.command("next")(next_clips)
 
 
 @labels_app.command("import")
