@@ -107,7 +107,7 @@ class Evaluation:
 
     def facts(self) -> dict[str, Any]:
         """All but the files as JSON has it; NaN is None."""
-        facts: dict[str, Any] = _plain(self)
+        facts: dict[str, Any] = plain(self)
         return facts
 
     def lines(self) -> list[str]:
@@ -206,13 +206,14 @@ def _all_figures(views: Sequence[str], rare: Sequence[str]) -> tuple[list[str], 
     return list(means), statistic
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: dataclasses are objects without their paths, arrays lists, NaN null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain({name: each for name, each in vars(value).items() if not isinstance(each, Path)})
+        return plain({name: each for name, each in vars(value).items() if not isinstance(each, Path)})
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, np.ndarray):
         return value.tolist()
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -47,7 +47,7 @@ class _Theme:
     colours: tuple[str, ...]
 
 
-_LIGHT = _Theme(
+LIGHT = _Theme(
     ink="#1b1f24", faint="#c9d0d8", page="#ffffff", strong="#084b8a",
     colours=("#0072b2", "#d55e00", "#009e73", "#aa3f87", "#b07a00", "#2f9bdb", "#55606c"),
 )  # fmt: skip
@@ -55,14 +55,14 @@ _DARK = _Theme(
     ink="#e7ebf0", faint="#48515c", page="#14181d", strong="#8cc8ff",
     colours=("#56b4e9", "#ff9a4d", "#3fd0a4", "#e796c8", "#f0d04a", "#9fb4ff", "#b6c0cb"),
 )  # fmt: skip
-_MARKERS = "osD^vPX"
+MARKERS = "osD^vPX"
 
 
 def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: Sequence[str]) -> Picture:
     """F1 of each view and method with its interval, from top to bottom in the order of `views`."""
 
     def draw(theme: _Theme) -> Figure:
-        figure, (axes,) = _figure(theme, 5.0, 0.8 + len(views) * (0.14 + 0.11 * len(methods)))
+        figure, (axes,) = new_figure(theme, 5.0, 0.8 + len(views) * (0.14 + 0.11 * len(methods)))
         for i, method in enumerate(methods):
             offset = (i - (len(methods) - 1) / 2) * 0.7 / max(len(methods), 1)
             f1 = [method.view_f1[view] for view in views]
@@ -70,7 +70,7 @@ def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: S
             colour = theme.colours[i % 7]
             axes.hlines(y, [100 * f.low for f in f1], [100 * f.high for f in f1], colour, linewidth=2)
             axes.plot(
-                [100 * f.value for f in f1], y, _MARKERS[i % 7], color=colour, markersize=5.5,
+                [100 * f.value for f in f1], y, MARKERS[i % 7], color=colour, markersize=5.5,
                 label=method.method,
             )  # fmt: skip
         for line in np.arange(1, len(views)) - 0.5:
@@ -98,7 +98,7 @@ def plot_confusion(method: MethodFigures, views: Sequence[str]) -> Picture:
 
     def draw(theme: _Theme) -> Figure:
         size = 1.4 + 0.36 * k
-        figure, (axes,) = _figure(theme, size, size)
+        figure, (axes,) = new_figure(theme, size, size)
         scale = LinearSegmentedColormap.from_list("shares", [theme.page, theme.strong])
         axes.pcolormesh(np.nan_to_num(shares), cmap=scale, vmin=0, vmax=100, edgecolors=theme.faint, lw=0.4)
         for i, j in np.ndindex(k, k):
@@ -134,7 +134,7 @@ def plot_curves(runs: Sequence[Run], methods: Sequence[str]) -> Picture | None:
         return None
 
     def draw(theme: _Theme) -> Figure:
-        figure, all_axes = _figure(theme, 7.2, 2.9, panels=len(panels))
+        figure, all_axes = new_figure(theme, 7.2, 2.9, panels=len(panels))
         for axes, (key, text) in zip(all_axes, panels, strict=True):
             named = set()
             for run in runs:
@@ -163,12 +163,12 @@ def plot_map(
     """Clips at `position` (n, 2), coloured and marked by true view, (n,) indices into `views`."""
 
     def draw(theme: _Theme) -> Figure:
-        figure, (axes,) = _figure(theme, 5.0, 5.6)
+        figure, (axes,) = new_figure(theme, 5.0, 5.6)
         for i, view in enumerate(views):
             here = position[label == i]
             if len(here):
                 axes.plot(
-                    here[:, 0], here[:, 1], _MARKERS[(i // 7 * 2 + i) % 7], color=theme.colours[i % 7],
+                    here[:, 0], here[:, 1], MARKERS[(i // 7 * 2 + i) % 7], color=theme.colours[i % 7],
                     markersize=5, markeredgecolor=theme.page, markeredgewidth=0.4, linestyle="", label=view,
                 )  # fmt: skip
         axes.set_xticks([])
@@ -187,7 +187,8 @@ def plot_map(
     return _picture(draw, f"Map of the judged clips by the features of {method}, coloured by true view")
 
 
-def _figure(theme: _Theme, width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(theme: _Theme, width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels side by side, in inches, and its axes, in the colours of a theme."""
     figure = Figure(figsize=(width, height), layout="constrained")
     all_axes = [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
     for axes in all_axes:
@@ -220,4 +221,4 @@ def _picture(draw: Callable[[_Theme], Figure], alt: str) -> Picture:
             draw(theme).savefig(file, format="svg", transparent=True, metadata={"Date": None})
         return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
-    return Picture(uri(_LIGHT), uri(_DARK), alt)
+    return Picture(uri(LIGHT), uri(_DARK), alt)

@@ -44,10 +44,10 @@ def read_run(folder: Path) -> Run:
     """
     return Run(
         predictions=Predictions.load(folder / "predictions.parquet"),
-        settings=_read_json(folder / "settings.json") or {},
-        curve=_read_curve(folder / "metrics.jsonl"),
-        environment=_read_json(folder / "environment.json") or {},
-        budget=_read_json(folder / "budget.json"),
+        settings=read_json(folder / "settings.json") or {},
+        curve=read_curve(folder / "metrics.jsonl"),
+        environment=read_json(folder / "environment.json") or {},
+        budget=read_json(folder / "budget.json"),
         predictions_sha256=file_hash(folder / "predictions.parquet"),
     )
 
@@ -201,7 +201,8 @@ def _overlap(patients: int, where: str) -> PatientOverlap:
     )
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is none. Raises CannotDo where it cannot be read."""
     if not path.exists():
         return None
     try:
@@ -210,7 +211,7 @@ def _read_json(path: Path) -> Any:
         raise _unreadable(path, error) from None
 
 
-def _read_curve(path: Path) -> list[dict[str, Any]]:
+def read_curve(path: Path) -> list[dict[str, Any]]:
     """The records; a last line cut short by a crash is left out."""
     if not path.exists():
         return []
