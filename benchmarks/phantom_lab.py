@@ -32,8 +32,9 @@ from apical.learn.backbones import Encoder, build_encoder, channels_last
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips
 from apical.learn.device import fabric_on
+from apical.learn.fitting import Trainer
+from apical.learn.methods import cosine_of, learn
 from apical.learn.tracking import Tracker
-from apical.learn.train import fit
 from apical.phantom.clip import Clip
 from apical.phantom.exam import Exam, Take, exam_of, takes
 from apical.phantom.machine import MACHINES, Encoding, RegionTags
@@ -116,6 +117,7 @@ def make_lab(settings: PhantomSettings, size: int = 64, *, tested: bool = True) 
         machine=np.array([str(one["machine"]) for one in looks]),
         split=split if tested else np.full(len(looks), "train"),
         label=np.array([one["label"] for one in looks]),
+        order=np.array([one["number"] for one in looks]),
         made=FrameSettings(size=size, frames_per_clip=settings.frames),
     )
     names = ("machine", "number", "surround", "outline", "box", "header", "pixel_mm", "error_deg")
@@ -219,16 +221,18 @@ def network_settings(steps: int, seed: int, **changes: Any) -> TrainSettings:
 def fit_network(
     teaching: Clips, settings: TrainSettings, *, views: int = len(VIEWS), encoder: Encoder | None = None
 ) -> Classifier:
-    """A classifier of `views` views by `apical train`'s own loop, from `encoder` or from random weights."""
+    """A classifier of `views` views, taught as `apical train` does, from `encoder` or from random weights."""
     torch.manual_seed(settings.seed)
-    classifier = Classifier(encoder or build_encoder(settings.encoder), views)
+    classifier = Classifier(encoder or build_encoder(settings.encoder), views, cosine=cosine_of(settings))
     taught = np.isin(np.arange(views), teaching.label)
     classifier.taught[:] = torch.from_numpy(taught)
     channels_last(classifier)
     nobody = teaching.select(np.zeros(len(teaching), bool))
     with tempfile.TemporaryDirectory() as place, closing(Tracker(Path(place))) as tracker:
-        fit(classifier, teaching, nobody, settings, fabric_on("cpu"), tracker, lambda done, total: None)
-    return classifier
+        trainer = Trainer(
+            settings, fabric_on("cpu", settings.precision), tracker, nobody, lambda done, total: None
+        )
+        return learn(classifier, teaching, trainer, pretrained=encoder is not None)
 
 
 def clip_means(values: NDArray[Any], clips: Clips) -> NDArray[np.float64]:

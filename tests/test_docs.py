@@ -26,6 +26,14 @@ CHEAPER = {
     "pretrain": ["--epochs", "1", "--config", "small.yaml"],
     "train": ["--steps", "2", "--config", "small.yaml"],
 }
+SMALL_STUDY = {
+    "rare": ["IVC"],
+    "budgets": [1],
+    "draws": 1,
+    "train": {"steps": 2, "encoder": {"depth": 10, "width": 4, "stem_stride": 2}, "input_size": 32},
+    "methods": {"naive": {"method": "naive"}},
+    "judge": {"resamples": 100},
+}
 
 
 def example_of(command):
@@ -95,12 +103,14 @@ def test_the_examples_of_the_help(exports, way, tmp_path):
     shutil.rmtree("runs")
     lines += [example_of(verbs[name]) for name in ("pretrain", "train")]
     lines += ["apical train frames few.parquet --method naive --out runs/naive"]
+    Path("study.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
+    lines += [example_of(verbs["study"]), example_of(labels["check"]), example_of(labels["next"])]
     lines += [example_of(verbs[name]) for name in ("evaluate", "bundle", "predict")]
     lines += [example_of(verbs[name]) for name in ("inspect", "deidentify", "datasets")]
     for line in lines:
-        unsure = line.startswith("apical deidentify")  # of small pictures
+        unsure = line.startswith(("apical deidentify", "apical labels check"))  # of small pictures
         assert run(cheaply(line)) in ((0, 1) if unsure else (0,)), line
-    covered = {"phantom", "scan", "frames", "pretrain", "train", "evaluate", "bundle", "predict"}
+    covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "bundle", "predict"}
     assert set(verbs) == covered | {"inspect", "deidentify", "datasets", "demo"}
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from apical.ingest.labels import import_labels
     from apical.ingest.scan import scan
     from apical.judge.evaluate import evaluate
+    from apical.judge.protocol import run_study
+    from apical.learn.next_labels import next_labels
     from apical.learn.pretrain import pretrain
+    from apical.learn.suspects import check_labels
     from apical.learn.train import train
     from apical.phantom.study import write_phantom
     from apical.views import Vocabulary, standard_vocabulary
@@ -30,16 +33,19 @@ if TYPE_CHECKING:
 _HOME = {
     "Vocabulary": "views",
     "build_frames": "ingest.frames",
+    "check_labels": "learn.suspects",
     "deidentify": "ingest.deidentify",
     "evaluate": "judge.evaluate",
     "import_labels": "ingest.labels",
     "inspect": "ingest.inspect",
     "limit_labels": "catalogue",
     "make_bundle": "deploy.bundle",
+    "next_labels": "learn.next_labels",
     "predict": "deploy.predict",
     "pretrain": "learn.pretrain",
     "read_catalogue": "catalogue",
     "run_demo": "demo",
+    "run_study": "judge.protocol",
     "scan": "ingest.scan",
     "split_patients": "catalogue",
     "standard_vocabulary": "views",
@@ -50,16 +56,19 @@ _HOME = {
 __all__ = [
     "Vocabulary",
     "build_frames",
+    "check_labels",
     "deidentify",
     "evaluate",
     "import_labels",
     "inspect",
     "limit_labels",
     "make_bundle",
+    "next_labels",
     "predict",
     "pretrain",
     "read_catalogue",
     "run_demo",
+    "run_study",
     "scan",
     "split_patients",
     "standard_vocabulary",

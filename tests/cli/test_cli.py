@@ -33,7 +33,7 @@ def error_line(capsys):
 @pytest.mark.parametrize(
     "verb",
     ["phantom", "scan", "frames", "pretrain", "train", "evaluate", "bundle", "predict", "labels import",
-     "labels split", "labels limit", "labels export"],
+     "labels split", "labels limit", "labels export", "labels check", "labels next", "study"],
 )  # fmt: skip
 def test_every_verb_has_help_with_an_example(verb, capsys):
     assert call(*verb.split(), "--help") == DONE

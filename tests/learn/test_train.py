@@ -1,6 +1,7 @@
 """Classifiers: each method learns, corrections are what the papers say, bad calls give one line."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
-from apical.config import ClipEncoderSettings
+from apical.config import EITHER, NEEDS_ENCODER, UNLABELLED, ClipEncoderSettings
+from apical.config.training import Method
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.classifier import classify_clip, classify_clips
 from apical.learn.clips import load_clips
@@ -26,10 +28,13 @@ def start(exams, out, settings, catalogue=None, **options):
     return train(exams / "frames", catalogue or exams / "catalogue.parquet", out, settings, **options)
 
 
-@pytest.mark.parametrize("method", ["naive", "logit-adjusted", "probe", "fine-tune"])
+@pytest.mark.parametrize("method", get_args(Method))
 def test_each_method_learns_the_views(exams, tmp_path, training, encoder, method):
-    pretrained = encoder if method in ("probe", "fine-tune") else None
-    run = start(exams, tmp_path / "run", training(method, steps=80), encoder=pretrained)
+    pretrained = encoder if method in (*NEEDS_ENCODER, *EITHER) else None
+    steps = (
+        240 if method in UNLABELLED else 80
+    )  # half a step's crops, or a third of the steps, are not labels'
+    run = start(exams, tmp_path / "run", training(method, steps=steps), encoder=pretrained)
     said = Predictions.load(run / "predictions.parquet")
     judged = (said.split == "test") & (said.label >= 0)
     right = said.log_probabilities[judged].argmax(axis=1) == said.label[judged]

@@ -39,7 +39,7 @@ def run(words: Sequence[str]) -> int:
         return WRONG_CALL
     if code == INTERRUPTED:
         print(
-            "apical: stopped. 'frames' can go on, 'pretrain' with --resume.",
+            "apical: stopped. 'frames' and 'study' go on by the same call, 'pretrain' with --resume.",
             file=sys.stderr,
         )
         return COULD_NOT

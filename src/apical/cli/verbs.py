@@ -26,6 +26,7 @@ from apical.cli.options import (
     Workers,
     vocabulary_of,
 )
+from apical.cli.study import study
 from apical.config import (
     JudgeSettings,
     PhantomSettings,
@@ -45,7 +46,7 @@ app = typer.Typer(
     "Research software, not a medical device.",
 )
 app.add_typer(labels_app, name="labels")
-for verb in (scan, inspect, deidentify, frames, datasets):
+for verb in (scan, inspect, deidentify, frames, datasets, study):
     app.command()(verb)
 
 

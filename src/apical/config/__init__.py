@@ -6,13 +6,7 @@ The defaults here are the defaults of the command line and of the Python API.
 from apical.config.base import Settings, read_settings, worker_count
 from apical.config.ingest import DeidentifySettings, FrameSettings, PhantomSettings, ScanSettings
 from apical.config.judging import JudgeSettings
-from apical.config.learning import (
-    NEEDS_ENCODER,
-    AugmentSettings,
-    ObjectiveSettings,
-    PretrainSettings,
-    TrainSettings,
-)
+from apical.config.learning import AugmentSettings, ObjectiveSettings, PretrainSettings
 from apical.config.networks import (
     ClipEncoderSettings,
     EncoderSettings,
@@ -22,22 +16,45 @@ from apical.config.networks import (
     ViTSettings,
     encoder_settings,
 )
+from apical.config.study import MethodSettings, StudySettings
+from apical.config.training import (
+    EITHER,
+    FROZEN,
+    NEEDS_ENCODER,
+    UNLABELLED,
+    ContrastSettings,
+    ExamSettings,
+    GraphSettings,
+    ImbalanceSettings,
+    PseudoSettings,
+    TrainSettings,
+)
 
 __all__ = [
+    "EITHER",
+    "FROZEN",
     "NEEDS_ENCODER",
+    "UNLABELLED",
     "AugmentSettings",
     "ClipEncoderSettings",
+    "ContrastSettings",
     "DeidentifySettings",
     "EncoderSettings",
+    "ExamSettings",
     "FrameEncoderSettings",
     "FrameSettings",
+    "GraphSettings",
+    "ImbalanceSettings",
     "JudgeSettings",
+    "MethodSettings",
     "ObjectiveSettings",
     "PhantomSettings",
     "PretrainSettings",
+    "PseudoSettings",
     "ResNetSettings",
     "ScanSettings",
     "Settings",
+    "StudySettings",
     "TimmSettings",
     "TrainSettings",
     "ViTSettings",

@@ -1,4 +1,4 @@
-"""Settings of pre-training and of training."""
+"""Settings of crops and of pre-training."""
 
 from __future__ import annotations
 
@@ -149,39 +149,5 @@ class PretrainSettings(Settings):
             raise ValueError("balance 'patients' needs exam_clips")
         if self.optimizer == "lars" and "learning_rate" not in self.model_fields_set:
             raise ValueError("optimizer 'lars' needs its own learning_rate, such as 1.0")
-        check_patches(self.encoder, self.input_size)
-        return self
-
-
-NEEDS_ENCODER = ("probe", "fine-tune")  # methods that start from a pre-trained encoder
-
-
-class TrainSettings(Settings):
-    """A classifier from few labels."""
-
-    method: Literal["naive", "logit-adjusted", "probe", "fine-tune"] = Field(
-        "fine-tune",
-        description="naive: cross-entropy from random weights; logit-adjusted: the same with the imbalance "
-        "corrected; probe: linear on a frozen encoder; fine-tune: from an encoder, logit-adjusted",
-    )
-    encoder: EncoderSettings = Field(
-        ResNetSettings(), description="used when there is no pre-trained encoder"
-    )
-    augment: AugmentSettings = AugmentSettings()
-    input_size: int = Field(112, ge=16)
-    steps: int = Field(600, ge=1)
-    batch_frames: int = Field(64, ge=2)
-    learning_rate: float = Field(2e-3, gt=0)
-    encoder_rate: float = Field(
-        0.3, gt=0, le=1, description="fine-tune: the encoder's share of the learning rate"
-    )
-    weight_decay: float = Field(1e-2, ge=0)
-    adjustment: float = Field(1.0, ge=0, description="strength of logit adjustment")
-    probe_penalty: float = Field(1e-2, gt=0, description="probe: weight of the squared norm")
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(0, ge=0, lt=2**64)
-
-    @model_validator(mode="after")
-    def _patches_fit(self) -> TrainSettings:
         check_patches(self.encoder, self.input_size)
         return self

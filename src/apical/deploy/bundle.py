@@ -29,6 +29,7 @@ from apical.judge.runs import file_hash
 from apical.judge.unknown import UnknownDetector, fit_unknown
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier
+from apical.learn.methods import cosine_of
 from apical.learn.predictions import Predictions
 from apical.learn.run import RunFolder
 from apical.learn.train import load_classifier
@@ -142,6 +143,7 @@ def _packed(run: Path, report: Path | None) -> tuple[Classifier, dict[str, Any],
         "views": vocabulary.to_records(),
         "taught": [view for view, is_taught in zip(vocabulary.names, taught, strict=True) if is_taught],
         "encoder": settings.encoder.model_dump(),
+        "cosine": cosine_of(settings),
         "input_size": settings.input_size,
         "frames": folder.settings()["frames"],
         "temperature": temperature.value,
@@ -195,7 +197,9 @@ def open_bundle(path: Path) -> Bundle:
             if not is_same:
                 raise CannotDo(f"{name} of the bundle '{path.name}' was changed", "get the bundle anew")
         vocabulary = Vocabulary.from_records(facts["views"])
-        classifier = Classifier.empty(encoder_settings(facts["encoder"]), len(vocabulary))
+        classifier = Classifier.empty(
+            encoder_settings(facts["encoder"]), len(vocabulary), cosine=facts.get("cosine")
+        )
         load_weights(path / "classifier.safetensors", classifier)
         statistics = load_file(path / "unknown.safetensors")
         unknown = UnknownDetector(statistics["means"], statistics["precision"], facts["unknown"]["threshold"])

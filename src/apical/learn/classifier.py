@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,6 +20,25 @@ from apical.learn.windows import windows
 FRAMES_AT_ONCE = 256
 
 
+class CosineHead(nn.Module):
+    """Features (n, d) → logits (n, k): the cosine with each view's direction, times a scale.
+
+    Args:
+        features: d.
+        views: k.
+        scale: of the cosine.
+    """
+
+    def __init__(self, features: int, views: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weight = nn.Parameter(torch.randn(views, features) / features**0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits."""
+        return self.scale * F.linear(F.normalize(features, dim=1), F.normalize(self.weight, dim=1))
+
+
 class Classifier(nn.Module):
     """Crops, (n, t, s, s) float, → features (n, d) and logits (n, k).
 
@@ -27,22 +47,27 @@ class Classifier(nn.Module):
     Args:
         encoder: the backbone.
         views: k, the size of the vocabulary.
+        cosine: scale of a head that compares directions; None for a linear one.
     """
 
     taught: Tensor
 
-    def __init__(self, encoder: Encoder, views: int) -> None:
+    def __init__(self, encoder: Encoder, views: int, *, cosine: float | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.features, views)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.head: nn.Linear | CosineHead
+        if cosine is None:
+            self.head = nn.Linear(encoder.features, views)
+            nn.init.zeros_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+        else:
+            self.head = CosineHead(encoder.features, views, cosine)
         self.register_buffer("taught", torch.ones(views, dtype=torch.bool))
 
     @classmethod
-    def empty(cls, settings: EncoderSettings, views: int) -> Classifier:
+    def empty(cls, settings: EncoderSettings, views: int, *, cosine: float | None = None) -> Classifier:
         """One to fill with saved weights."""
-        return cls(build_encoder(settings), views)
+        return cls(build_encoder(settings), views, cosine=cosine)
 
     def logits(self, features: Tensor) -> Tensor:
         """Logits (n, k) of features (n, d)."""
@@ -96,13 +121,21 @@ def classify_clip(
 
 
 def classify_clips(
-    classifier: Classifier, clips: Clips, input_size: int, device: torch.device
+    classifier: Classifier,
+    clips: Clips,
+    input_size: int,
+    device: torch.device,
+    *,
+    all_of_clip: bool = True,
 ) -> ClipOutputs:
-    """`ClipOutputs` of every clip, in order. Reads a block of clips at a time."""
+    """`ClipOutputs` of every clip, in order; of one window a clip where not `all_of_clip`.
+
+    Reads a block of clips at a time.
+    """
     pooled = []
     for block in _blocks(clips.count):
         part, rows = windows(
-            clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=True
+            clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=all_of_clip
         )
         features, logits = classify_windows(classifier, clips.read(rows), input_size, device)
         sizes = np.bincount(part, minlength=len(block)).tolist()

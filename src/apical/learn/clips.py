@@ -32,6 +32,7 @@ class Clips:
         machine: (n,) maker and model, or "" where nobody said.
         split: (n,) train, validation, test, or "".
         label: (n,) int64, index into the vocabulary, or -1.
+        order: (n,) int64, the clip's number in its study, or -1 where nobody said.
         made: how the frames were made.
     """
 
@@ -44,6 +45,7 @@ class Clips:
     machine: NDArray[np.str_]
     split: NDArray[np.str_]
     label: NDArray[np.int64]
+    order: NDArray[np.int64]
     made: FrameSettings
 
     def __len__(self) -> int:
@@ -78,7 +80,7 @@ class Clips:
 
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
-        names = ("first", "count", "clip", "patient", "study", "machine", "split", "label")
+        names = ("first", "count", "clip", "patient", "study", "machine", "split", "label", "order")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def in_split(self, *splits: str) -> Clips:
@@ -138,5 +140,6 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
         machine=known.select(machine.fill_null("")).to_series().to_numpy().astype(np.str_),
         split=known["split"].fill_null("").to_numpy().astype(np.str_),
         label=np.array(label, dtype=np.int64),
+        order=known["instance"].cast(pl.Int64).fill_null(-1).to_numpy(),
         made=frames.settings,
     )

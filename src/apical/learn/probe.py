@@ -1,49 +1,66 @@
-"""The probe: a linear classifier on frozen features, fitted to its optimum."""
+"""Classifiers on frozen features: linear, fitted to its optimum; by prototypes; by propagated labels."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from apical.config import TrainSettings
-from apical.learn.classifier import Classifier, classify_windows
+from apical.learn.classifier import Classifier, classify_clips, classify_windows
 from apical.learn.clips import Clips
-from apical.learn.imbalance import log_prior
+from apical.learn.exams import exam_targets, has_exams
+from apical.learn.graph import spread_labels
+from apical.learn.imbalance import log_share
 from apical.learn.windows import windows
+
+Targets = NDArray[np.float64]
 
 
 def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device) -> None:
-    """Fit the linear layer alone, on features of whole frames, to the optimum of a convex loss.
-
-    Multinomial logistic regression with logit adjustment: mean cross-entropy over the frames plus
-    `probe_penalty` times the squared norm of the weights, for features scaled to unit variance.
-    """
+    """Fit the linear layer alone, on features of whole frames of labelled clips; see `fit_head`."""
     clip, rows = windows(teaching.first, teaching.count, classifier.encoder.frames, all_of_clip=True)
     features, _ = classify_windows(classifier, teaching.read(rows), settings.input_size, device)
-    label = torch.from_numpy(teaching.label[clip])
-    prior = log_prior(label.numpy(), len(classifier.taught)).double()
+    fit_head(classifier, features, one_hot(teaching.label[clip], len(classifier.taught)), settings)
+
+
+def fit_head(classifier: Classifier, features: Tensor, target: Targets, settings: TrainSettings) -> None:
+    """Fit the linear layer of a classifier, in place, to the optimum of a convex loss.
+
+    Multinomial logistic regression with logit adjustment: mean cross-entropy plus `probe_penalty` times the
+    squared norm of the weights, for features scaled to unit variance.
+
+    Args:
+        classifier: with a linear head.
+        features: (n, d) float32.
+        target: (n, k) float64, rows adding up to 1.
+        settings: penalty and adjustment.
+    """
     mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
     weight, bias = fit_linear(
         ((features - mean) / deviation).double(),
-        label,
-        settings.adjustment * prior,
+        torch.from_numpy(target),
+        settings.imbalance.adjustment * log_share(target.sum(axis=0)).double(),
         classifier.taught.cpu(),
         settings.probe_penalty,
     )
+    if not isinstance(classifier.head, nn.Linear):
+        raise ValueError("the head is not linear")
     with torch.no_grad():
         classifier.head.weight.copy_(weight / deviation)
         classifier.head.bias.copy_(bias - weight @ (mean / deviation).double())
 
 
 def fit_linear(
-    features: Tensor, label: Tensor, offset: Tensor, taught: Tensor, penalty: float
+    features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float
 ) -> tuple[Tensor, Tensor]:
-    """Minimise mean cross-entropy(features @ W.T + b + offset, label) + penalty · |W|², by L-BFGS.
+    """Minimise mean cross-entropy(features @ W.T + b + offset, target) + penalty · |W|², by L-BFGS.
 
     Args:
         features: (n, d) float64.
-        label: (n,) int64 below k.
+        target: (n,) int64 below k, or (n, k) float64 with rows adding up to 1.
         offset: (k,) added to the logits in training only.
         taught: (k,) bool; the other views keep zero weights and are left out of the softmax.
         penalty: weight of the squared norm.
@@ -59,10 +76,61 @@ def fit_linear(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        logits = (features @ weight.T + bias + offset).masked_fill(~taught, -torch.inf)
-        value = F.cross_entropy(logits, label) + penalty * weight.square().sum()
+        logits = (features @ weight.T + bias + offset).masked_fill(~taught, -1e4)
+        value = F.cross_entropy(logits, target) + penalty * weight.square().sum()
         value.backward()
         return value
 
     optimizer.step(loss)
     return weight.detach(), bias.detach()
+
+
+def fit_prototypes(
+    classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device
+) -> None:
+    """Each view's direction is the mean of its patients' mean directions.
+
+    Prototypical networks (Snell et al. 2017, arXiv 1703.05175, eq. 1) but for the mean: a patient with many
+    clips of a view counts as one. The head must be a `CosineHead`.
+    """
+    clip, rows = windows(teaching.first, teaching.count, classifier.encoder.frames, all_of_clip=True)
+    features, _ = classify_windows(classifier, teaching.read(rows), settings.input_size, device)
+    direction = F.normalize(features, dim=1)
+    label, patient = teaching.label[clip], teaching.patient_code[clip]
+    with torch.no_grad():
+        for view in np.unique(label):
+            of_view = [
+                direction[torch.from_numpy((label == view) & (patient == one))].mean(dim=0)
+                for one in np.unique(patient[label == view])
+            ]
+            classifier.head.weight[view] = torch.stack(of_view).mean(dim=0)
+
+
+def fit_propagated(
+    classifier: Classifier, everything: Clips, settings: TrainSettings, device: torch.device
+) -> None:
+    """Spread the labels over the graph of all training clips, then fit the linear layer to what they say.
+
+    Then again, `exams.rounds` times, to what that layer says of whole exams: so what a clip leaves open and
+    its exam does not is learned by a layer that sees one clip. What was labelled keeps its label.
+    """
+    features = classify_clips(classifier, everything, settings.input_size, device).features
+    views = len(classifier.taught)
+    target = spread_labels(
+        features, everything.label, everything.patient_code, everything.study_code, views, settings.graph
+    )
+    labelled = everything.label >= 0
+    target[labelled] = one_hot(everything.label[labelled], views)
+    reached = target.any(axis=1)
+    values = torch.from_numpy(features)
+    fit_head(classifier, values[torch.from_numpy(reached)], target[reached], settings)
+    rounds = settings.exams.rounds if settings.exams.teach and has_exams(everything) else 0
+    for _ in range(rounds):
+        with torch.no_grad():
+            said = classifier.logits(values.to(device)).float().log_softmax(dim=1).cpu().numpy()
+        fit_head(classifier, values, exam_targets(said, everything, settings.exams), settings)
+
+
+def one_hot(label: NDArray[np.int64], views: int) -> Targets:
+    """(n, k) with a 1 in each row, where its label says."""
+    return np.eye(views)[label]

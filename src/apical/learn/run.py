@@ -31,6 +31,7 @@ class RunFolder:
         self.encoder = path / "encoder.safetensors"
         self.classifier = path / "classifier.safetensors"
         self.predictions = path / "predictions.parquet"
+        self.exam_predictions = path / "exam-predictions.parquet"
 
     def start(self, settings: dict[str, Any], *, resume: bool, free: Collection[str] = ()) -> None:
         """Claim the folder for a run that can be resumed, with the same settings but for the `free` ones.

@@ -1,38 +1,33 @@
-"""A view classifier from few labels: the naive baseline, its honest correction, probe and fine-tuning."""
+"""A view classifier from few labels, by any of the methods."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from lightning_fabric import Fabric
-from sklearn.metrics import f1_score
+from numpy.typing import NDArray
 
-from apical.config import NEEDS_ENCODER, TrainSettings
+from apical.config import EITHER, NEEDS_ENCODER, TrainSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
-from apical.learn.augment import augment
 from apical.learn.backbones import build_encoder, channels_last
-from apical.learn.batches import draw_frames
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
-from apical.learn.imbalance import adjusted, log_prior
-from apical.learn.optimise import parameter_groups, set_rate, warmup_cosine
+from apical.learn.exams import has_exams, learn_exams, name_exams
+from apical.learn.fitting import Trainer
+from apical.learn.methods import cosine_of, learn
 from apical.learn.predictions import Predictions
-from apical.learn.probe import fit_probe
 from apical.learn.run import RunFolder
-from apical.learn.start import SHIPPED, describe, load_encoder, patients_seen
+from apical.learn.start import RANDOM, SHIPPED, describe, load_encoder, patients_seen
 from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
-WARMUP = 0.05
-CHECKS = 10  # how often a training run looks at the validation patients
+WHOLE_EXAM = ", whole exam"  # what is added to a method's name where answers had the whole exam
 
 
 def train(
@@ -55,26 +50,21 @@ def train(
         catalogue: with splits and labels; only clips of split ``train`` teach.
         out: the run folder to make.
         settings: method, budget, seed.
-        encoder: for the methods `probe` and `fine-tune`, the run folder of a pre-training; by default
-            ``shipped``, the one that comes with the package.
+        encoder: for methods that take one, the run folder of a pre-training; by default ``shipped``, the one
+            that comes with the package; ``random`` for random weights.
         vocabulary: the views; the standard ones by default.
         progress: called after each step with the steps done and in all.
 
     Returns:
-        `out`, with ``classifier.safetensors`` and ``predictions.parquet`` (every clip, all splits).
+        `out`, with ``classifier.safetensors``, ``predictions.parquet`` (every clip, all splits, each for
+        itself) and, where studies are known, ``exam-predictions.parquet`` (each given its whole exam).
 
     Raises:
-        WrongCall: the method takes no encoder and one was given.
+        WrongCall: the method takes no encoder and one was given, or the reverse.
         PatientOverlap: the encoder was pre-trained on a validation or test patient.
         CannotDo: no labels, one view only, unreadable inputs, no such device, or a full disk.
     """
-    if settings.method in NEEDS_ENCODER:
-        encoder = encoder or SHIPPED
-    elif encoder is not None:
-        raise WrongCall(
-            f"the method '{settings.method}' takes no pre-trained encoder",
-            "leave out --encoder, or use --method fine-tune",
-        )
+    encoder = choose_encoder(encoder, settings.method)
     vocabulary = vocabulary or standard_vocabulary()
     clips = load_clips(store, catalogue, vocabulary)
     teaching = clips.in_split("train").labelled()
@@ -85,7 +75,7 @@ def train(
             f"{found} is labelled among the training patients",
             "import labels ('apical labels import') and give splits ('apical labels split')",
         )
-    fabric = fabric_on(settings.accelerator)
+    fabric = fabric_on(settings.accelerator, settings.precision)
     backbone = None
     if encoder is not None:
         backbone, pretrained = load_encoder(encoder)
@@ -106,20 +96,21 @@ def train(
     run.write_json("budget.json", label_budget(teaching, vocabulary))
     torch.manual_seed(settings.seed)
     backbone = backbone or build_encoder(settings.encoder)
-    classifier = Classifier(backbone, len(vocabulary))
-    classifier.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
-    channels_last(classifier).to(fabric.device)
-    report = progress or (lambda done, total: None)
-    if settings.method == "probe":
-        fit_probe(classifier, teaching, settings, fabric.device)
-        report(1, 1)
-    else:
-        validation = clips.in_split("validation").labelled()
-        with closing(Tracker(out)) as tracker:
-            fit(classifier, teaching, validation, settings, fabric, tracker, report)
+    begun = Classifier(backbone, len(vocabulary), cosine=cosine_of(settings))
+    begun.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
+    channels_last(begun).to(fabric.device)
+    with closing(Tracker(out)) as tracker:
+        trainer = Trainer(
+            settings,
+            fabric,
+            tracker,
+            clips.in_split("validation").labelled(),
+            progress or (lambda done, total: None),
+        )
+        classifier = learn(begun, clips.in_split("train"), trainer, pretrained=encoder is not None)
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
-    Predictions(
-        method=settings.method,
+    said = Predictions(
+        method=settings.called,
         seed=settings.seed,
         views=vocabulary.names,
         clip=clips.clip,
@@ -128,9 +119,47 @@ def train(
         label=clips.label,
         log_probabilities=outputs.log_probabilities,
         features=outputs.features,
-    ).save(run.predictions)
+    )
+    said.save(run.predictions)
+    if has_exams(clips.in_split("train")):
+        in_exams = answers_in_exams(outputs.log_probabilities, clips, settings)
+        replace(said, method=settings.called + WHOLE_EXAM, log_probabilities=in_exams).save(
+            run.exam_predictions
+        )
     save_weights(run.classifier, classifier)
     return out
+
+
+def answers_in_exams(
+    log_probabilities: NDArray[np.float32], clips: Clips, settings: TrainSettings
+) -> NDArray[np.float32]:
+    """Answers (n, k) for clips whose whole exam is there; what exams are like is learned from training."""
+    teaching = clips.split == "train"
+    prior = learn_exams(log_probabilities[teaching], clips.in_split("train"), settings.exams)
+    return name_exams(log_probabilities, clips, prior, settings.exams).astype(np.float32)
+
+
+def choose_encoder(asked: Path | None, method: str) -> Path | None:
+    """The encoder that a method begins with, or None for random weights.
+
+    Raises:
+        WrongCall: the method takes none and one was asked for, or it needs one and random weights were.
+    """
+    if method not in (*NEEDS_ENCODER, *EITHER):
+        if asked not in (None, RANDOM):
+            raise WrongCall(
+                f"the method '{method}' takes no pre-trained encoder",
+                "leave out --encoder, or use --method fine-tune",
+            )
+        return None
+    if asked == RANDOM:
+        if method in NEEDS_ENCODER:
+            raise WrongCall(
+                f"the method '{method}' is none without a pre-trained encoder",
+                "leave out --encoder random, or use --method logit-adjusted",
+            )
+        return None
+    return asked or SHIPPED
 
 
 def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
@@ -147,7 +176,7 @@ def load_classifier(run: Path) -> tuple[Classifier, TrainSettings, Vocabulary]:
     for name in ("frames", "start"):
         values.pop(name, None)
     settings = folder.settings_of(TrainSettings, values)
-    classifier = Classifier.empty(settings.encoder, len(vocabulary))
+    classifier = Classifier.empty(settings.encoder, len(vocabulary), cosine=cosine_of(settings))
     load_weights(folder.classifier, classifier)
     return classifier, settings, vocabulary
 
@@ -173,56 +202,3 @@ def label_budget(teaching: Clips, vocabulary: Vocabulary) -> dict[str, int]:
         view: len(np.unique(teaching.patient[teaching.label == index]))
         for index, view in enumerate(vocabulary.names)
     }
-
-
-def fit(
-    classifier: Classifier,
-    teaching: Clips,
-    validation: Clips,
-    settings: TrainSettings,
-    fabric: Fabric,
-    tracker: Tracker,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Cross-entropy on random frames of random labelled clips, every method in the same budget."""
-    rate_of_encoder = settings.encoder_rate if settings.method == "fine-tune" else 1.0
-    groups = parameter_groups(classifier.encoder, settings.weight_decay, rate_of_encoder)
-    groups += parameter_groups(classifier.head, settings.weight_decay)
-    wrapped, optimizer = fabric.setup(classifier, torch.optim.AdamW(groups, lr=settings.learning_rate))
-    strength = 0.0 if settings.method == "naive" else settings.adjustment
-    prior = log_prior(teaching.label, len(classifier.taught)).to(fabric.device)
-    generator = np.random.default_rng([settings.seed, 2])
-    began = time.monotonic()
-    for step in range(1, settings.steps + 1):
-        rate = settings.learning_rate * warmup_cosine((step - 1) / settings.steps, WARMUP)
-        set_rate(optimizer.param_groups, rate)
-        chosen = generator.integers(len(teaching), size=settings.batch_frames)
-        rows = draw_frames(
-            teaching.first[chosen],
-            teaching.count[chosen],
-            crops=1,
-            frames=classifier.encoder.frames,
-            generator=generator,
-        )[0]
-        crops = augment(teaching.read(rows), settings.input_size, settings.augment, generator, fabric.device)
-        label = torch.from_numpy(teaching.label[chosen]).to(fabric.device)
-        classifier.train()
-        _, logits = wrapped(crops.to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(adjusted(logits, prior, strength), label)
-        if not torch.isfinite(loss):
-            raise CannotDo(f"the loss is not finite at step {step}", "lower the learning rate")
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        optimizer.step()
-        figures = {"loss": loss.item(), "learning_rate": rate}
-        if len(validation) and step % max(1, settings.steps // CHECKS) == 0:
-            figures["validation_macro_f1"] = macro_f1(classifier, validation, settings, fabric.device)
-        tracker.log(step, seconds=round(time.monotonic() - began, 3), **figures)
-        progress(step, settings.steps)
-
-
-def macro_f1(classifier: Classifier, clips: Clips, settings: TrainSettings, device: torch.device) -> float:
-    """Mean F1 over the views present among labelled clips."""
-    said = classify_clips(classifier, clips, settings.input_size, device).log_probabilities.argmax(axis=1)
-    present = np.unique(clips.label)
-    return float(f1_score(clips.label, said, labels=present, average="macro", zero_division=0))

@@ -1,0 +1,66 @@
+"""Whole exams: what the clips of a study tell of each other, for targets and for answers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apical.config import ExamSettings
+from apical.learn.clips import Clips
+from apical.learn.decoding import ExamPrior, decode, fit_prior
+
+LEAST = 1e-4  # of a view's probability, before an exam is looked at: nobody is as sure as a softmax
+
+
+def has_exams(clips: Clips) -> bool:
+    """Whether any study has two clips or more."""
+    study = clips.study_code
+    return len(np.unique(study[study >= 0])) < int((study >= 0).sum())
+
+
+def learn_exams(log_probabilities: NDArray[np.float32], clips: Clips, settings: ExamSettings) -> ExamPrior:
+    """What exams are like, from what is said of their clips, (n, k), and labels where there are any."""
+    return fit_prior(
+        softened(log_probabilities),
+        clips.study_code,
+        _order(clips, settings),
+        label=clips.label,
+    )
+
+
+def name_exams(
+    log_probabilities: NDArray[np.float32], clips: Clips, prior: ExamPrior, settings: ExamSettings
+) -> NDArray[np.float64]:
+    """Log-probabilities (n, k) of clips, each given its whole exam; those without a study stay."""
+    return decode(
+        softened(log_probabilities),
+        clips.study_code,
+        _order(clips, settings),
+        prior,
+        strength=settings.strength,
+    )
+
+
+def exam_targets(
+    log_probabilities: NDArray[np.float32], clips: Clips, settings: ExamSettings
+) -> NDArray[np.float64]:
+    """Probabilities (n, k) to learn from: labels where there are any, else what is said, exam by exam."""
+    said = np.exp(log_probabilities.astype(np.float64))
+    if settings.teach and has_exams(clips):
+        prior = learn_exams(log_probabilities, clips, settings)
+        said = np.exp(name_exams(log_probabilities, clips, prior, settings))
+    known = clips.label >= 0
+    said[known] = np.eye(said.shape[1])[clips.label[known]]
+    return np.asarray(said / said.sum(axis=1, keepdims=True))
+
+
+def softened(log_probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Log-probabilities (n, k) none of which is below log `LEAST`, but for views that are never answered."""
+    values = log_probabilities.astype(np.float64)
+    never = (values < -1e3).all(axis=0)
+    raised = np.where(never, values, np.logaddexp(values, np.log(LEAST)))
+    return np.asarray(raised - np.logaddexp.reduce(raised, axis=1, keepdims=True))
+
+
+def _order(clips: Clips, settings: ExamSettings) -> NDArray[np.int64]:
+    return clips.order if settings.order else np.full(len(clips), -1)

@@ -1,0 +1,66 @@
+"""Self-training: a classifier teaches its successor, with what whole exams have to say.
+
+Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. A student begins where its teacher began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from apical.learn.classifier import Classifier, classify_clips
+from apical.learn.clips import Clips
+from apical.learn.exams import exam_targets
+from apical.learn.fitting import Trainer
+from apical.learn.lessons import Desk, Learner, supervised
+from apical.learn.probe import fit_propagated
+from apical.learn.pseudo import with_targets
+
+
+def self_train(
+    trainer: Trainer,
+    desk: Desk,
+    everything: Clips,
+    begin: Callable[[], Classifier],
+    *,
+    pretrained: bool,
+) -> Classifier:
+    """A teacher, and student after student.
+
+    The first teacher is a linear layer that learned from propagated labels (`fit_propagated`), on an encoder
+    that is pre-trained or, where it is not, has been taught by the labels for its share of the steps.
+
+    Args:
+        trainer: runs the steps.
+        desk: of the labelled clips.
+        everything: all training clips.
+        begin: gives a classifier to teach, the same each time.
+        pretrained: whether its encoder is.
+
+    Returns:
+        the last student.
+    """
+    settings = desk.settings
+    rounds = settings.pseudo.rounds
+    rate = settings.encoder_rate if pretrained else 1.0
+    teacher = begin()
+    shares = rounds if pretrained else rounds + 1
+    each = max(1, settings.steps // shares)
+    if not pretrained:
+        lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
+        trainer.fit(Learner(teacher).to(desk.device), lesson, settings.steps - rounds * each)
+    fit_propagated(teacher, everything, settings, desk.device)
+    unlabelled = everything.label < 0
+    others = everything.select(unlabelled)
+    for number in range(rounds):
+        said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
+        target = exam_targets(said, everything, settings.exams)[unlabelled]
+        teacher = begin()
+        lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
+        if len(others):
+            lesson = with_targets(desk, others, torch.from_numpy(target).float())
+        last = number == rounds - 1
+        steps = settings.steps - trainer.done if last else each
+        trainer.fit(Learner(teacher).to(desk.device), lesson, steps, encoder_rate=rate)
+    return teacher

@@ -1,0 +1,114 @@
+"""Whole exams: labels stay, clips without an exam stay, and only training tells what exams are like."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from apical.catalogue import read_catalogue, write_catalogue
+from apical.config import ExamSettings
+from apical.learn.clips import load_clips
+from apical.learn.exams import exam_targets, has_exams, learn_exams, name_exams, softened
+from apical.learn.predictions import Predictions
+from apical.learn.train import train
+from apical.views import standard_vocabulary
+
+VIEWS = standard_vocabulary()
+
+
+@pytest.fixture
+def clips(exams):
+    return load_clips(exams / "frames", exams / "catalogue.parquet", VIEWS).in_split("train")
+
+
+def unsure(clips, seed=0):
+    """Log-probabilities that are right more often than not."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(len(clips), len(VIEWS))) + 2 * np.eye(len(VIEWS))[clips.label]
+    return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
+
+
+def test_targets_are_labels_where_there_are_any_and_shares_elsewhere(clips):
+    said = unsure(clips)
+    few = replace(clips, label=np.where(np.arange(len(clips)) % 3 == 0, clips.label, -1))
+    target = exam_targets(said, few, ExamSettings())
+    known = few.label >= 0
+    np.testing.assert_array_equal(target[known], np.eye(len(VIEWS))[few.label[known]])
+    np.testing.assert_allclose(target.sum(axis=1), 1)
+    alone = exam_targets(said, few, ExamSettings(teach=False))
+    np.testing.assert_allclose(alone[~known], np.exp(said[~known]), rtol=1e-5)
+    assert np.abs(target - alone)[~known].max() > 0.05
+
+
+def test_exams_of_one_of_each_view_are_named_better_together(clips):
+    """Each exam shows the same three views once, in one order: what is known of all helps each."""
+    ordered = replace(clips, order=np.tile(np.arange(3), len(clips) // 3))
+    said = unsure(clips)
+    settings = ExamSettings()
+    together = name_exams(said, ordered, learn_exams(said, ordered, settings), settings)
+    right, alone = ((answer.argmax(axis=1) == clips.label).mean() for answer in (together, said))
+    assert right > alone + 0.1
+    unordered = ExamSettings(order=False)
+    same = name_exams(said, ordered, learn_exams(said, ordered, unordered), unordered)
+    np.testing.assert_allclose(
+        same, name_exams(said, clips, learn_exams(said, clips, settings), settings), atol=1e-9
+    )
+
+
+def test_clips_without_a_study_stay_as_they_are(clips):
+    said = unsure(clips)
+    prior = learn_exams(said, clips, ExamSettings())
+    nobody = replace(clips, study=np.full(len(clips), ""))
+    assert has_exams(clips)
+    assert not has_exams(nobody)
+    assert not has_exams(clips.select(np.arange(len(clips)) == 0))
+    np.testing.assert_allclose(name_exams(said, nobody, prior, ExamSettings()), softened(said))
+    np.testing.assert_allclose(
+        exam_targets(said, replace(nobody, label=nobody.label * 0 - 1), ExamSettings()),
+        np.exp(said),
+        rtol=1e-5,
+    )
+
+
+def test_softening_leaves_no_view_impossible_but_those_never_answered():
+    logits = np.array([[0, -200, -1e4], [0, 0, -1e4]], np.float32)
+    said = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    soft = softened(said)
+    assert np.exp(soft).sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert np.exp(soft[0, 1]) == pytest.approx(1e-4, rel=1e-2)
+    assert (soft[:, 2] < -9e3).all()
+
+
+def test_answers_with_the_whole_exam_lie_beside_the_others_and_are_named_so(exams, tmp_path, training):
+    run = train(
+        exams / "frames", exams / "catalogue.parquet", tmp_path / "run", training("naive", name="plain")
+    )
+    alone, together = (
+        Predictions.load(run / name) for name in ("predictions.parquet", "exam-predictions.parquet")
+    )
+    assert (alone.method, together.method) == ("plain", "plain, whole exam")
+    np.testing.assert_array_equal(alone.clip, together.clip)
+    assert np.abs(alone.log_probabilities - together.log_probabilities).max() > 0.01
+
+
+def test_other_patients_change_no_answer_with_the_whole_exam(exams, tmp_path, training):
+    """Labels of the judged patients scrambled: what exams are like is learned from training alone."""
+    table = read_catalogue(exams / "catalogue.parquet")
+    wrong = pl.when(pl.col("split") == "train").then(pl.col("view")).otherwise(pl.lit("PLAX"))
+    write_catalogue(table.with_columns(view=wrong), tmp_path / "wrong.parquet")
+    one, other = (
+        Predictions.load(
+            train(exams / "frames", catalogue, tmp_path / name, training("naive", steps=5))
+            / "exam-predictions.parquet"
+        )
+        for name, catalogue in (("a", exams / "catalogue.parquet"), ("b", tmp_path / "wrong.parquet"))
+    )
+    np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
+
+
+def test_without_studies_there_are_no_such_answers(exams, tmp_path, training):
+    table = read_catalogue(exams / "catalogue.parquet").with_columns(study=pl.lit(None, pl.String))
+    write_catalogue(table, tmp_path / "c.parquet")
+    run = train(exams / "frames", tmp_path / "c.parquet", tmp_path / "run", training("naive", steps=2))
+    assert not (run / "exam-predictions.parquet").exists()
