@@ -153,3 +153,23 @@ def test_the_guide_to_pretraining(exports):
         cheaper = ["--epochs", "1"] + ([] if "--config" in words else ["--config", "tiny.yaml"])
         shutil.rmtree(Path(words[words.index("--out") + 1]), ignore_errors=True)
         assert run(words + cheaper if words[0] == "pretrain" else cheaply(line)) == 0, line
+
+
+def test_the_guide_to_few_labels(exports):
+    """Its commands, and its study made small, on the store that the README makes."""
+    guide = (ROOT / "docs" / "few-labels.md").read_text(encoding="utf-8")
+    (study,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    settings = yaml.safe_load(study)
+    network = {"encoder": {"width": 4, "stem_stride": 2}, "input_size": 32}
+    settings |= {"budgets": [1], "draws": 1, "pretraining_seeds": [0], "judge": {"resamples": 100}}
+    settings |= {"pretrain": network | {"epochs": 1, "feeders": 0}, "train": network | {"steps": 2}}
+    Path("study.yaml").write_text(yaml.safe_dump(settings))
+    for line in takewhile(lambda line: "train" not in line, readme_commands()):
+        assert run(cheaply(line)) in (0, 1), line
+    line = next(line for line in readme_commands() if "--out runs/pretrain" in line)
+    assert run(cheaply(line)) == 0
+    lines = re.findall(r"^apical (?!train FRAMES).*", guide, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["labels", "labels", "study"]
+    for line in lines:
+        assert run(cheaply(line)) in ((0, 1) if " check " in line else (0,)), line
+    assert "self-training from scratch" in Path("study/study.md").read_text()

@@ -192,8 +192,8 @@ def fit_prior(
     """Learn what exams are like: how many clips of each view there are, and which follows which.
 
     The chain is learnt by one step of expectation maximisation: it counts how likely each view follows each
-    by what is said of the two clips alone. More steps fit the chain to the classifier's own errors (a weak one
-    likes to name the clips of a patient alike); with few labels five took back all that one had gained.
+    by what is said of the two clips alone. More steps fit the chain to the classifier's own errors (a weak
+    one likes to name the clips of a patient alike); with few labels five took back all that one had gained.
 
     Args:
         log_probabilities: (N, k) of a calibrated classifier, best for exams that it was not trained on.

@@ -115,20 +115,26 @@ def fit_propagated(
     its exam does not is learned by a layer that sees one clip. What was labelled keeps its label.
     """
     features = classify_clips(classifier, everything, settings.input_size, device).features
+    fit_on_features(classifier, features, everything, settings)
+
+
+def fit_on_features(
+    classifier: Classifier, features: NDArray[np.float32], clips: Clips, settings: TrainSettings
+) -> None:
+    """`fit_propagated` from the features (n, d) of n clips."""
     views = len(classifier.taught)
-    target = spread_labels(
-        features, everything.label, everything.patient_code, everything.study_code, views, settings.graph
-    )
-    labelled = everything.label >= 0
-    target[labelled] = one_hot(everything.label[labelled], views)
+    target = spread_labels(features, clips.label, clips.patient_code, clips.study_code, views, settings.graph)
+    labelled = clips.label >= 0
+    target[labelled] = one_hot(clips.label[labelled], views)
     reached = target.any(axis=1)
     values = torch.from_numpy(features)
     fit_head(classifier, values[torch.from_numpy(reached)], target[reached], settings)
-    rounds = settings.exams.rounds if settings.exams.teach and has_exams(everything) else 0
+    rounds = settings.exams.rounds if settings.exams.teach and has_exams(clips) else 0
     for _ in range(rounds):
         with torch.no_grad():
-            said = classifier.logits(values.to(device)).float().log_softmax(dim=1).cpu().numpy()
-        fit_head(classifier, values, exam_targets(said, everything, settings.exams), settings)
+            logits = classifier.logits(values.to(classifier.head.weight.device))
+        said = logits.float().log_softmax(dim=1).cpu().numpy()
+        fit_head(classifier, values, exam_targets(said, clips, settings.exams), settings)
 
 
 def one_hot(label: NDArray[np.int64], views: int) -> Targets:
