@@ -78,7 +78,7 @@ class PseudoSettings(Settings):
     frames: int = Field(2, ge=1, description="fixmatch, mixmatch: frames a clip's target is the mean of")
     sharpening: float = Field(0.5, gt=0, le=1, description="mixmatch: temperature of targets")
     mixup: float = Field(0.75, gt=0, description="mixmatch: both parameters of the beta distribution")
-    rounds: int = Field(2, ge=1, description="self-training: students, one after another")
+    rounds: int = Field(1, ge=1, description="self-training: students, one after another")
 
 
 class GraphSettings(Settings):
