@@ -117,6 +117,7 @@ def make_lab(settings: PhantomSettings, size: int = 64, *, tested: bool = True) 
         machine=np.array([str(one["machine"]) for one in looks]),
         split=split if tested else np.full(len(looks), "train"),
         label=np.array([one["label"] for one in looks]),
+        agent=np.full(len(looks), -1),
         order=np.array([one["number"] for one in looks]),
         made=FrameSettings(size=size, frames_per_clip=settings.frames),
     )

@@ -91,6 +91,7 @@ def camus(folder: Path, size: int, cache: Path) -> Clips:
         machine=np.full(len(clip), ""),
         split=np.array([part[name] for name in patient]),
         label=np.array([REAL.index(name.rpartition("-")[2]) for name in clip]),
+        agent=np.full(len(clip), -1),
         order=np.full(len(clip), -1),
         made=FrameSettings(size=size, frames_per_clip=2),
     )

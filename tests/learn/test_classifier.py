@@ -36,6 +36,7 @@ def clips():
         machine=names,
         split=np.array(["train"] * 4),
         label=np.zeros(4, np.int64),
+        agent=np.full(4, -1),
         order=np.arange(4),
         made=FrameSettings(size=32),
     )

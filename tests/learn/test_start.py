@@ -63,7 +63,7 @@ def load_fresh(settings):
 def test_a_clip_encoder_begins_with_a_frame_encoder(encoder, of_encoder):
     network = ClipEncoderSettings(of_frame=of_encoder.encoder, frames=2)
     clip_encoder = build_encoder(network)
-    begin_with(clip_encoder, of_encoder.model_copy(update={"encoder": network}), encoder)
+    begin_with(clip_encoder, network, encoder)
     expected = load_encoder(encoder)[0].state_dict()
     found = clip_encoder.of_frame.state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -7,8 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
 from apical.config import EITHER, NEEDS_ENCODER, UNLABELLED, ClipEncoderSettings
@@ -16,10 +14,8 @@ from apical.config.training import Method
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.classifier import classify_clip, classify_clips
 from apical.learn.clips import load_clips
-from apical.learn.imbalance import adjusted, log_prior
 from apical.learn.predictions import Predictions
 from apical.learn.pretrain import pretrain
-from apical.learn.probe import fit_linear
 from apical.learn.train import load_classifier, train
 from learn.conftest import NETWORK, SIZE
 
@@ -87,40 +83,6 @@ def test_test_labels_do_not_teach(exams, tmp_path, training):
     ]
     one, other = (Predictions.load(run / "predictions.parquet") for run in runs)
     np.testing.assert_array_equal(one.log_probabilities, other.log_probabilities)
-
-
-def test_logit_adjustment_is_balanced_softmax():
-    """Ren et al. 2020, eq. 3, written out: exp(z) weighted by the class counts."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(6, 3, generator=generator, dtype=torch.float64)
-    label = np.array([0, 0, 0, 1, 1, 2])
-    count = torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64)
-    weighted = logits.exp() * count
-    expected = -(weighted / weighted.sum(1, keepdim=True)).log()[range(6), label].mean()
-    ours = F.cross_entropy(adjusted(logits, log_prior(label, 3).double(), 1.0), torch.from_numpy(label))
-    assert float(ours) == pytest.approx(float(expected), rel=1e-6)
-
-
-def test_the_prior_of_a_view_without_labels_is_finite():
-    assert log_prior(np.array([0, 0, 2]), 4).isfinite().all()
-
-
-@pytest.mark.parametrize("penalty", [1e-3, 1e-1])
-def test_the_probe_equals_scikit_learn(penalty):
-    """sklearn minimises sum of losses + |W|²/(2C): C = 1 / (2 n penalty) is the same problem."""
-    generator = np.random.default_rng(0)
-    label = generator.integers(3, size=90)
-    features = generator.normal(size=(90, 4)) + label[:, None] * [1, -1, 0, 0.5]
-    weight, bias = fit_linear(
-        torch.from_numpy(features),
-        torch.from_numpy(label),
-        torch.zeros(3, dtype=torch.float64),
-        torch.ones(3, dtype=torch.bool),
-        penalty,
-    )
-    oracle = LogisticRegression(C=1 / (2 * 90 * penalty), tol=1e-10, max_iter=5000).fit(features, label)
-    ours = (torch.from_numpy(features) @ weight.T + bias).softmax(1).numpy()
-    np.testing.assert_allclose(ours, oracle.predict_proba(features), atol=1e-4)
 
 
 def test_an_encoder_is_refused_by_methods_without_one(exams, tmp_path, training, encoder):
@@ -209,3 +171,21 @@ def test_a_clip_encoder_is_trained_and_asked_by_windows(exams, tmp_path, trainin
         first, count = clips.first[number], clips.count[number]
         answer = classify_clip(classifier, clips.frames[first : first + count], SIZE, torch.device("cpu"))
         np.testing.assert_allclose(answer.log_probabilities[0], said.log_probabilities[number], atol=1e-4)
+
+
+def test_attention_in_time_begins_on_a_pretrained_frame_encoder(exams, tmp_path, training, encoder):
+    """Probed before it has learned, it is the mean over frames of that encoder; fine-tuned, it is another."""
+    over_time = ClipEncoderSettings(of_frame=NETWORK, frames=3)
+    runs = {
+        name: Predictions.load(
+            start(exams, tmp_path / name, settings, encoder=encoder) / "predictions.parquet"
+        )
+        for name, settings in {
+            "frames": training("probe"),
+            "clip": training("probe", encoder=over_time),
+            "tuned": training("fine-tune", encoder=over_time, steps=4),
+        }.items()
+    }
+    np.testing.assert_allclose(runs["clip"].features, runs["frames"].features, atol=1e-4)
+    assert np.abs(runs["tuned"].features - runs["clip"].features).max() > 1e-3
+    assert load_classifier(tmp_path / "tuned")[1].encoder == over_time

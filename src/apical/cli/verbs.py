@@ -182,9 +182,19 @@ def train(
     store: Annotated[Path, typer.Argument(help="Frame store.")],
     catalogue: Catalogue,
     out: Annotated[Path, typer.Option(help="Run folder to make.")] = Path("runs/train"),
-    method: Annotated[str | None, typer.Option(help="naive, logit-adjusted, probe or fine-tune.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="self-training, label-propagation, fine-tune, probe, prototype, fixmatch, mixmatch, joint, "
+            "supcon, bcl; from random weights: naive, logit-adjusted, class-balanced, focal, ldam-drw, crt."
+        ),
+    ] = None,
     encoder: Annotated[
-        Path | None, typer.Option(help="Run folder of a pre-training; by default the shipped encoder.")
+        Path | None,
+        typer.Option(
+            help="Run folder of a pre-training; by default the encoder that comes with Apical; 'random' for "
+            "random weights."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,

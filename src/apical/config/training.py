@@ -106,7 +106,8 @@ class TrainSettings(Settings):
     method: Method = Field("fine-tune", description="see docs/few-labels.md")
     name: str | None = Field(None, description="what it is called in comparisons; the method by default")
     encoder: EncoderSettings = Field(
-        ResNetSettings(), description="used when there is no pre-trained encoder"
+        ResNetSettings(),
+        description="where there is no pre-trained one; or a clip encoder over a pre-trained frame encoder",
     )
     augment: AugmentSettings = AugmentSettings()
     imbalance: ImbalanceSettings = ImbalanceSettings()

@@ -28,6 +28,7 @@ class Answer:
         unknown: True if the clip looks like none of the views that were taught.
         unknown_score: squared Mahalanobis distance; above the bundle's threshold means unknown.
         contrast_agent: what the file's tags say; None where they do not.
+        contrast_agent_probability: what the pixels say; None where the bundle was not taught it.
         mode: ``2d``, ``colour`` …
         frames_used: numbers of the frames that were looked at.
         model: version of the bundle.
@@ -44,6 +45,7 @@ class Answer:
     unknown: bool | None = None
     unknown_score: float | None = None
     contrast_agent: bool | None = None
+    contrast_agent_probability: float | None = None
     mode: str | None = None
     frames_used: tuple[int, ...] = ()
     model: str = ""
@@ -101,6 +103,7 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
         "unknown": pl.Boolean,
         "unknown_score": pl.Float64,
         "contrast_agent": pl.Boolean,
+        "contrast_agent_probability": pl.Float64,
         "mode": pl.String,
         "frames_used": pl.List(pl.Int32),
         "model": pl.String,

@@ -35,7 +35,7 @@ from apical.learn.run import RunFolder
 from apical.learn.train import load_classifier
 from apical.views import Vocabulary
 
-SCHEMA = 1
+SCHEMA = 2
 HASHED = ("classifier.safetensors", "unknown.safetensors")
 FILES = {"bundle.json", "MODEL_CARD.md", *HASHED}
 UNSEALED = {"version", "facts_sha256", "licence"}  # the licence may be stated in a finished bundle

@@ -78,6 +78,7 @@ def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> 
     order = probability[0].argsort()[::-1]
     names = np.array(bundle.vocabulary.names)
     credible = prediction_sets(probability, bundle.facts["conformal"]["threshold"])[0]
+    agent = bundle.classifier.agent_probability(said.features)[0]
     unknown = bool(bundle.unknown.unknown(said.features)[0])
     return replace(
         answer,
@@ -86,6 +87,7 @@ def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> 
         likeliest=str(names[order[0]]),
         views=tuple(str(name) for name in names[order][credible[order]]),
         unknown=unknown,
+        contrast_agent_probability=None if np.isnan(agent) else float(agent),
         unknown_score=float(bundle.unknown.score(said.features)[0]),
         mode=prepared.mode,
         frames_used=tuple(int(n) for n in prepared.numbers),

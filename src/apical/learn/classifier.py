@@ -42,7 +42,9 @@ class CosineHead(nn.Module):
 class Classifier(nn.Module):
     """Crops, (n, t, s, s) float, → features (n, d) and logits (n, k).
 
-    Views that no training clip showed are never answered: their logits are -1e4.
+    Views that no training clip showed are never answered: their logits are -1e4. Contrast agent is no view
+    but has a head of its own (a factorised answer, view × agent): what is learned of either holds for all of
+    the other, so a view that is labelled without agent alone is known with it too.
 
     Args:
         encoder: the backbone.
@@ -51,6 +53,7 @@ class Classifier(nn.Module):
     """
 
     taught: Tensor
+    agent_taught: Tensor
 
     def __init__(self, encoder: Encoder, views: int, *, cosine: float | None = None) -> None:
         super().__init__()
@@ -63,6 +66,10 @@ class Classifier(nn.Module):
         else:
             self.head = CosineHead(encoder.features, views, cosine)
         self.register_buffer("taught", torch.ones(views, dtype=torch.bool))
+        self.agent = nn.Linear(encoder.features, 1)
+        nn.init.zeros_(self.agent.weight)
+        nn.init.zeros_(self.agent.bias)
+        self.register_buffer("agent_taught", torch.zeros((), dtype=torch.bool))
 
     @classmethod
     def empty(cls, settings: EncoderSettings, views: int, *, cosine: float | None = None) -> Classifier:
@@ -73,6 +80,15 @@ class Classifier(nn.Module):
         """Logits (n, k) of features (n, d)."""
         scores: Tensor = self.head(features)
         return scores.masked_fill(~self.taught, -1e4)
+
+    @torch.no_grad()
+    def agent_probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probability (n,) that clips with features (n, d) show contrast agent; NaN where untaught."""
+        if not self.agent_taught:
+            return np.full(len(features), np.nan, np.float32)
+        on_device = torch.tensor(features, device=self.agent.weight.device)
+        found: NDArray[np.float32] = self.agent(on_device).sigmoid().squeeze(1).cpu().numpy()
+        return found
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Features and logits."""

@@ -32,6 +32,7 @@ class Clips:
         machine: (n,) maker and model, or "" where nobody said.
         split: (n,) train, validation, test, or "".
         label: (n,) int64, index into the vocabulary, or -1.
+        agent: (n,) int64, 1 with contrast agent, 0 without, -1 where nobody said.
         order: (n,) int64, the clip's number in its study, or -1 where nobody said.
         made: how the frames were made.
     """
@@ -45,6 +46,7 @@ class Clips:
     machine: NDArray[np.str_]
     split: NDArray[np.str_]
     label: NDArray[np.int64]
+    agent: NDArray[np.int64]
     order: NDArray[np.int64]
     made: FrameSettings
 
@@ -80,7 +82,7 @@ class Clips:
 
     def select(self, chosen: NDArray[np.bool_]) -> Clips:
         """The chosen clips; the frames are shared, not copied."""
-        names = ("first", "count", "clip", "patient", "study", "machine", "split", "label", "order")
+        names = ("first", "count", "clip", "patient", "study", "machine", "split", "label", "agent", "order")
         return replace(self, **{name: getattr(self, name)[chosen] for name in names})
 
     def in_split(self, *splits: str) -> Clips:
@@ -140,6 +142,7 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
         machine=known.select(machine.fill_null("")).to_series().to_numpy().astype(np.str_),
         split=known["split"].fill_null("").to_numpy().astype(np.str_),
         label=np.array(label, dtype=np.int64),
+        agent=known["contrast_agent"].cast(pl.Int64).fill_null(-1).to_numpy(),
         order=known["instance"].cast(pl.Int64).fill_null(-1).to_numpy(),
         made=frames.settings,
     )

@@ -32,6 +32,7 @@ class Predictions:
         label: (n,) int64, index into `views`; -1 where unknown.
         log_probabilities: (n, k) float32, natural logarithms; each row's probabilities add up to 1.
         features: (n, d) float32, the encoder's; d may be 0.
+        agent: (n,) float32, probability of contrast agent, NaN where that was not taught; None if not asked.
 
     Raises:
         ValueError: the arrays do not fit this description.
@@ -46,6 +47,7 @@ class Predictions:
     label: NDArray[np.int64]
     log_probabilities: NDArray[np.float32]
     features: NDArray[np.float32]
+    agent: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n, k = len(self.clip), len(self.views)
@@ -94,6 +96,7 @@ class Predictions:
             self.label[rows],
             self.log_probabilities[rows],
             self.features[rows],
+            None if self.agent is None else self.agent[rows],
         )
 
     def save(self, path: Path) -> None:
@@ -111,6 +114,8 @@ class Predictions:
         }
         if self.features.shape[1]:
             columns["features"] = self.features.astype(np.float32)
+        if self.agent is not None:
+            columns["agent"] = self.agent.astype(np.float32)
         about = json.dumps({"method": self.method, "seed": self.seed, "views": self.views})
         write_table(path, pl.DataFrame(columns), metadata={_METADATA: about})
 
@@ -138,6 +143,7 @@ class Predictions:
                 label=table["label"].to_numpy(),
                 log_probabilities=table["log_probabilities"].to_numpy().reshape(n, k),
                 features=features,
+                agent=table["agent"].to_numpy() if "agent" in table.columns else None,
             )
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
             reason = "it is not there" if isinstance(error, FileNotFoundError) else _reason(error)

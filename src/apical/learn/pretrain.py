@@ -74,7 +74,7 @@ def pretrain(
     encoder = build_encoder(settings.encoder)
     start = choose_start(start, settings, len(clips))
     if start is not None:
-        begin_with(encoder, settings, start)
+        begin_with(encoder, settings.encoder, start)
     run = RunFolder(out)
     leads = world()[0] == 0
     if leads:

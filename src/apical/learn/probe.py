@@ -85,6 +85,34 @@ def fit_linear(
     return weight.detach(), bias.detach()
 
 
+def fit_agent(
+    classifier: Classifier, features: NDArray[np.float32], agent: NDArray[np.int64], penalty: float
+) -> None:
+    """Fit the head for contrast agent on features (n, d) of clips, as fair to either as if both were as many.
+
+    Args:
+        classifier: whose features they are; its head stays untaught unless there are clips with and without.
+        features: (n, d).
+        agent: (n,) 1 with, 0 without, -1 unknown.
+        penalty: see `fit_linear`.
+    """
+    known = agent >= 0
+    if len(np.unique(agent[known])) < 2:
+        return
+    values = torch.from_numpy(features[known])
+    mean, deviation = values.mean(dim=0), values.std(dim=0).clamp(min=1e-6)
+    prior = log_share(np.bincount(agent[known], minlength=2)).double()
+    both = torch.ones(2, dtype=torch.bool)
+    weight, bias = fit_linear(
+        ((values - mean) / deviation).double(), torch.from_numpy(agent[known]), prior, both, penalty
+    )
+    weight, bias = weight / deviation, bias - weight @ (mean / deviation).double()
+    with torch.no_grad():
+        classifier.agent.weight.copy_(weight[1:] - weight[:1])
+        classifier.agent.bias.copy_(bias[1:] - bias[:1])
+        classifier.agent_taught.fill_(True)
+
+
 def fit_prototypes(
     classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from apical.config import ClipEncoderSettings, PretrainSettings
+from apical.config import ClipEncoderSettings, EncoderSettings, PretrainSettings
 from apical.errors import CannotDo, WrongCall
 from apical.learn.backbones import Encoder, build_encoder
 from apical.learn.checkpoint import load_weights
@@ -71,12 +71,12 @@ def choose_start(asked: Path | None, settings: PretrainSettings, clips: int) -> 
     return SHIPPED if fits else None
 
 
-def begin_with(encoder: Encoder, settings: PretrainSettings, start: Path) -> None:
+def begin_with(encoder: Encoder, wanted: EncoderSettings, start: Path) -> None:
     """Fill an encoder with what was learned before.
 
     Args:
-        encoder: as `settings.encoder` says.
-        settings: of the run that begins.
+        encoder: as `wanted` says.
+        wanted: its settings.
         start: a pre-training run of the same encoder, or of the frame encoder of a clip encoder; ``shipped``;
             or, for timm's networks, a file of ImageNet weights.
 
@@ -84,7 +84,6 @@ def begin_with(encoder: Encoder, settings: PretrainSettings, start: Path) -> Non
         CannotDo: it cannot be read, or is not finished.
         WrongCall: it is of another network.
     """
-    wanted = settings.encoder
     inner = encoder.of_frame if isinstance(encoder, ClipEncoder) else encoder
     if isinstance(inner, TimmEncoder) and place_of(start).is_file():
         load_imagenet(inner, start)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from apical.config import EITHER, NEEDS_ENCODER, TrainSettings
+from apical.config import EITHER, NEEDS_ENCODER, ClipEncoderSettings, PretrainSettings, TrainSettings
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.backbones import build_encoder, channels_last
 from apical.learn.checkpoint import load_weights, save_weights
@@ -22,8 +22,9 @@ from apical.learn.exams import has_exams, learn_exams, name_exams
 from apical.learn.fitting import Trainer
 from apical.learn.methods import cosine_of, learn
 from apical.learn.predictions import Predictions
+from apical.learn.probe import fit_agent
 from apical.learn.run import RunFolder
-from apical.learn.start import RANDOM, SHIPPED, describe, load_encoder, patients_seen
+from apical.learn.start import RANDOM, SHIPPED, begin_with, describe, patients_seen, settings_of
 from apical.learn.tracking import Tracker
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -76,13 +77,9 @@ def train(
             "import labels ('apical labels import') and give splits ('apical labels split')",
         )
     fabric = fabric_on(settings.accelerator, settings.precision)
-    backbone = None
     if encoder is not None:
-        backbone, pretrained = load_encoder(encoder)
         check_unseen(encoder, clips.in_split("validation", "test"))
-        settings = settings.model_copy(
-            update={"encoder": pretrained.encoder, "input_size": pretrained.input_size}
-        )
+        settings = fitted_to(settings, settings_of(encoder))
     run = RunFolder(out)
     run.start_over(
         {
@@ -95,7 +92,9 @@ def train(
     )
     run.write_json("budget.json", label_budget(teaching, vocabulary))
     torch.manual_seed(settings.seed)
-    backbone = backbone or build_encoder(settings.encoder)
+    backbone = build_encoder(settings.encoder)
+    if encoder is not None:
+        begin_with(backbone, settings.encoder, encoder)
     begun = Classifier(backbone, len(vocabulary), cosine=cosine_of(settings))
     begun.taught[:] = torch.from_numpy(np.isin(np.arange(len(vocabulary)), taught))
     channels_last(begun).to(fabric.device)
@@ -109,6 +108,8 @@ def train(
         )
         classifier = learn(begun, clips.in_split("train"), trainer, pretrained=encoder is not None)
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
+    training = clips.split == "train"
+    fit_agent(classifier, outputs.features[training], clips.agent[training], settings.probe_penalty)
     said = Predictions(
         method=settings.called,
         seed=settings.seed,
@@ -119,6 +120,7 @@ def train(
         label=clips.label,
         log_probabilities=outputs.log_probabilities,
         features=outputs.features,
+        agent=classifier.agent_probability(outputs.features),
     )
     said.save(run.predictions)
     if has_exams(clips.in_split("train")):
@@ -137,6 +139,18 @@ def answers_in_exams(
     teaching = clips.split == "train"
     prior = learn_exams(log_probabilities[teaching], clips.in_split("train"), settings.exams)
     return name_exams(log_probabilities, clips, prior, settings.exams).astype(np.float32)
+
+
+def fitted_to(settings: TrainSettings, pretrained: PretrainSettings) -> TrainSettings:
+    """The settings with the network and input size of a pre-training.
+
+    A clip encoder (attention in time) over the pre-trained frame encoder stays: its frames' part begins
+    pre-trained, and attention with nothing.
+    """
+    wanted = settings.encoder
+    over_time = isinstance(wanted, ClipEncoderSettings) and wanted.of_frame == pretrained.encoder
+    network = wanted if over_time else pretrained.encoder
+    return settings.model_copy(update={"encoder": network, "input_size": pretrained.input_size})
 
 
 def choose_encoder(asked: Path | None, method: str) -> Path | None:
