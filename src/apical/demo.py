@@ -21,7 +21,7 @@ import yaml
 
 from apical.cli import run
 from apical.cli.options import DONE, Json, Quiet
-from apical.config import NEEDS_ENCODER
+from apical.config import EITHER, NEEDS_ENCODER
 from apical.errors import CannotDo
 from apical.files import write_atomically
 
@@ -40,7 +40,7 @@ OUTPUTS = {
     "phantom": "phantom",
 }
 HARDER_BASELINE = "logit-adjusted"  # the best here that uses no unlabelled clip
-METHODS = ("naive", "logit-adjusted", "probe", "fine-tune")
+METHODS = ("naive", "logit-adjusted", "fine-tune", "label-propagation", "self-training")
 
 # Sized for a laptop CPU: small frames, a small network, minutes instead of a night. Chosen on other
 # synthetic patients than the demo's (docs/benchmarks.md).
@@ -105,13 +105,13 @@ def run_demo(out: Path, *, patients: int = 80, seeds: int = 2, quiet: bool = Fal
         for method in METHODS:
             runs.append(out / "runs" / f"{method}-{seed}")
             words = ["--method", method, "--seed", seed, "--config", out / "train.yaml", "--out", runs[-1]]
-            words += ["--encoder", encoder] if method in NEEDS_ENCODER else []
+            words += ["--encoder", encoder] if method in (*NEEDS_ENCODER, *EITHER) else []
             step("train", store, few, *words)
     step("evaluate", *runs, "--store", store, "--out", out / "report")
     fair = [run for run in runs if "naive" not in run.name]
     against = ("--baseline", HARDER_BASELINE, "--store", store, "--out", out / "report-harder")
     step("evaluate", *fair, *against)
-    step("bundle", out / "runs" / "fine-tune-0", "--report", out / "report", "--out", out / "bundle")
+    step("bundle", out / "runs" / "self-training-0", "--report", out / "report", "--out", out / "bundle")
     step("predict", real_clip(), "--bundle", out / "bundle", "--out", out / "answers.json")
     return {
         "outputs": {name: str(out / place) for name, place in OUTPUTS.items()},

@@ -7,10 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from apical.config import ContrastSettings, ObjectiveSettings
 from apical.learn import imbalance
 from apical.learn.contrasting import balanced_contrastive, bcl, joint, supcon
 from apical.learn.lessons import Learner
-from apical.learn.losses import masked_contrastive
+from apical.learn.losses import contrastive, masked_contrastive
+from apical.learn.relations import Members
 from learn.lessons_of import CPU, a_desk, fixed_network
 
 
@@ -85,3 +87,48 @@ def test_supcon_pulls_together_what_has_one_label(exams, training):
     assert len(label) == desk.settings.batch_frames // 2 * 2
     assert np.isin(label.numpy(), desk.teaching.label).all()
     assert logits.device == CPU
+
+
+@pytest.mark.parametrize("relation", ["same-clip", "same-frame"])
+def test_joint_contrasts_two_crops_of_each_clip_of_exams(exams, training, relation):
+    """The whole loss, from members written by hand; with crops of one frame as positives they show one."""
+    objective = ObjectiveSettings(relation=relation)
+    settings = training("joint", contrast=ContrastSettings(objective=objective, weight=0.6))
+    desk, clips = a_desk(exams, settings, labelled=3)
+    network, seen = fixed_network(desk)
+    read = []
+    rows = desk.rows
+    object.__setattr__(desk, "rows", lambda *a, **k: read.append(rows(*a, **k)) or read[-1])
+    loss = joint(desk, clips)(network, 1)
+    logits, label = seen[0]
+    of_exams = read[1][:, 0]
+    clip = torch.from_numpy(np.searchsorted(clips.first, of_exams, side="right") - 1)
+    n = len(clip) // 2
+    assert torch.equal(clip[:n], clip[n:])
+    assert (of_exams[:n] == of_exams[n:]).all() == (relation == "same-frame")
+    unknown = torch.full((2 * n,), -1)
+    members = Members(
+        torch.arange(2 * n),
+        torch.from_numpy(of_exams),
+        clip,
+        unknown,
+        torch.from_numpy(clips.patient_code)[clip],
+        unknown,
+    )
+    beside = contrastive(network.embeddings[len(label) :], members, objective)
+    known = F.cross_entropy(imbalance.adjusted(logits[: len(label)], desk.prior, 1.0), label)
+    assert float(beside) > 0.5
+    assert float(loss) == pytest.approx(float(known) + 0.6 * float(beside), rel=1e-5)
+
+
+def test_bcl_contrasts_with_the_centres_of_views(exams, training):
+    desk, _ = a_desk(exams, training("bcl"))
+    network, seen = fixed_network(desk)
+    learner = Learner(network.classifier, 16)
+    loss = bcl(desk, learner)(network, 1)
+    logits, label = seen[0]
+    taught = np.flatnonzero(desk.count)
+    centres = learner.centres.weight[taught]
+    beside = balanced_contrastive(network.embeddings, label, centres, torch.from_numpy(taught), 0.2)
+    known = F.cross_entropy(imbalance.adjusted(logits, desk.prior, 1.0), label)
+    assert float(loss.detach()) == pytest.approx(float(known) + float(beside.detach()), rel=1e-5)

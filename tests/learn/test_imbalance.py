@@ -46,6 +46,14 @@ def test_the_focal_loss_is_its_definition(focusing):
         assert float(focal(LOGITS, LABEL, 0.0)) == pytest.approx(float(F.cross_entropy(LOGITS, LABEL)))
 
 
+def test_the_focal_loss_of_what_is_sure_has_a_finite_gradient():
+    """Where p rounds to 1, the power of what is left has no finite slope for exponents below 1."""
+    sure = torch.tensor([[40.0, 0, 0]], requires_grad=True)
+    focal(sure, torch.tensor([0]), 0.5).backward()
+    assert sure.grad is not None
+    assert sure.grad.isfinite().all()
+
+
 def test_margins_fall_with_the_fourth_root_of_the_clips():
     found = margins(np.array([1, 16, 0, 81]), 0.5)
     assert found.tolist() == pytest.approx([0.5, 0.25, 0, 0.5 / 3])

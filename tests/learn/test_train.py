@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
-from apical.config import EITHER, NEEDS_ENCODER, UNLABELLED, ClipEncoderSettings
+from apical.config import EITHER, NEEDS_ENCODER, ClipEncoderSettings
 from apical.config.training import Method
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.classifier import classify_clip, classify_clips
@@ -27,9 +27,7 @@ def start(exams, out, settings, catalogue=None, **options):
 @pytest.mark.parametrize("method", get_args(Method))
 def test_each_method_learns_the_views(exams, tmp_path, training, encoder, method):
     pretrained = encoder if method in (*NEEDS_ENCODER, *EITHER) else None
-    steps = (
-        240 if method in UNLABELLED else 80
-    )  # half a step's crops, or a third of the steps, are not labels'
+    steps = 240 if method in EITHER else 80  # half a step's crops, or a third of the steps, are not labels'
     run = start(exams, tmp_path / "run", training(method, steps=steps), encoder=pretrained)
     said = Predictions.load(run / "predictions.parquet")
     judged = (said.split == "test") & (said.label >= 0)
@@ -189,3 +187,6 @@ def test_attention_in_time_begins_on_a_pretrained_frame_encoder(exams, tmp_path,
     np.testing.assert_allclose(runs["clip"].features, runs["frames"].features, atol=1e-4)
     assert np.abs(runs["tuned"].features - runs["clip"].features).max() > 1e-3
     assert load_classifier(tmp_path / "tuned")[1].encoder == over_time
+    wider = ClipEncoderSettings(of_frame=NETWORK.model_copy(update={"width": 16}), frames=3)
+    with pytest.raises(WrongCall, match=r"is not the pre-trained network.*\"width\":8"):
+        start(exams, tmp_path / "wider", training("fine-tune", encoder=wider), encoder=encoder)

@@ -206,7 +206,7 @@ def train(
 ) -> int:
     """Learn a classifier from the labelled training clips and let it answer every clip of the store.
 
-    Example: apical train frames few.parquet --encoder runs/pretrain --out runs/fine-tune
+    Example: apical train frames few.parquet --encoder runs/pretrain --out runs/few-labels
     """
     from apical.learn.train import train as learn
 
@@ -250,7 +250,7 @@ def evaluate(
 ) -> int:
     """Judge classifiers on the test patients: figures with intervals, and a report to read.
 
-    Example: apical evaluate runs/naive runs/fine-tune --store frames --out report
+    Example: apical evaluate runs/naive runs/few-labels --store frames --out report
     """
     from apical.judge.evaluate import evaluate as judge
 
@@ -273,7 +273,7 @@ def bundle(
 ) -> int:
     """Pack all that a prediction needs, calibrated on the validation patients.
 
-    Example: apical bundle runs/fine-tune --report report --out bundle
+    Example: apical bundle runs/few-labels --report report --out bundle
     """
     from apical.deploy.bundle import make_bundle
 

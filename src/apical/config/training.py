@@ -10,11 +10,9 @@ from apical.config.base import Settings
 from apical.config.learning import AugmentSettings, ObjectiveSettings
 from apical.config.networks import EncoderSettings, ResNetSettings, check_patches
 
-LABELS_ONLY = ("naive", "class-balanced", "logit-adjusted", "focal", "ldam-drw", "crt")  # random weights
 FROZEN = ("probe", "prototype", "label-propagation")  # on an encoder that stays as it is
 NEEDS_ENCODER = (*FROZEN, "fine-tune")
 EITHER = ("supcon", "bcl", "joint", "self-training", "fixmatch", "mixmatch")  # encoder or random weights
-UNLABELLED = ("label-propagation", "joint", "self-training", "fixmatch", "mixmatch")  # use other clips too
 
 Method = Literal[
     "naive",
@@ -39,9 +37,7 @@ Method = Literal[
 class ImbalanceSettings(Settings):
     """How the loss is made fair to rare views."""
 
-    adjustment: float = Field(
-        1.0, ge=0, description="strength of logit adjustment; not naive, focal, ldam-drw"
-    )
+    adjustment: float = Field(1.0, ge=0, description="strength of logit adjustment, where a method has it")
     focusing: float = Field(2.0, ge=0, description="focal: exponent of what is left to learn")
     margin: float = Field(0.5, ge=0, description="ldam-drw: of the rarest view")
     scale: float = Field(30.0, gt=0, description="ldam-drw, prototype: of the cosine")
@@ -97,13 +93,15 @@ class ExamSettings(Settings):
     )
     rounds: int = Field(4, ge=0, description="how often a linear layer learns from exams so named")
     order: bool = Field(True, description="the order of filming is used, where it is known")
-    strength: float = Field(1.0, ge=0, description="of the expected number of clips a view in an exam")
+    strength: float = Field(
+        1.0, ge=0, le=100, description="of the expected number of clips a view in an exam"
+    )
 
 
 class TrainSettings(Settings):
     """A classifier from few labels."""
 
-    method: Method = Field("fine-tune", description="see docs/few-labels.md")
+    method: Method = Field("self-training", description="see docs/few-labels.md")
     name: str | None = Field(None, description="what it is called in comparisons; the method by default")
     encoder: EncoderSettings = Field(
         ResNetSettings(),

@@ -162,6 +162,23 @@ def classify_clips(
     )
 
 
+def window_features(
+    classifier: Classifier, clips: Clips, input_size: int, device: torch.device
+) -> tuple[NDArray[np.int64], Tensor]:
+    """Of every window of every clip: which clip it is of, (w,), and its features (w, d).
+
+    Reads a block of clips at a time.
+    """
+    of_clip, found = [], []
+    for block in _blocks(clips.count):
+        part, rows = windows(
+            clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=True
+        )
+        of_clip.append(block[part])
+        found.append(classify_windows(classifier, clips.read(rows), input_size, device)[0])
+    return np.concatenate(of_clip), torch.cat(found)
+
+
 def _pool(features: Tensor, logits: Tensor) -> ClipOutputs:
     mean = logits.log_softmax(dim=1).mean(dim=0, keepdim=True)
     return ClipOutputs(mean.log_softmax(dim=1).numpy(), features.mean(dim=0, keepdim=True).numpy())

@@ -89,22 +89,23 @@ def balanced_contrastive(
 def joint(desk: Desk, everything: Clips) -> Lesson:
     """Logit-adjusted cross-entropy on labelled clips, and the contrastive loss of pre-training on all clips.
 
-    The clips without labels of a batch, `pseudo.share` of its crops, are two crops each of whole exams.
+    About `pseudo.share` of the crops of a batch are two of each clip of whole exams, or of parts of long
+    ones, labelled or not.
 
     Args:
         desk: of the labelled clips.
         everything: all training clips.
     """
     settings = desk.settings
-    contrasted = round(settings.pseudo.share * settings.batch_frames)
-    batches = _forever(desk, everything, max(2, contrasted // 2))
+    relation = settings.contrast.objective.relation
+    batches = _forever(desk, everything, max(2, desk.others // 2))
     study, patient = (torch.from_numpy(code) for code in (everything.study_code, everything.patient_code))
 
     def lesson(network: nn.Module, step: int) -> Tensor:
-        chosen = desk.draw(settings.batch_frames - contrasted)
+        chosen = desk.draw(settings.batch_frames - desk.others)
         rows = desk.rows(desk.teaching, chosen)
         exams = next(batches)
-        of_exams = desk.rows(everything, exams, each=2)
+        of_exams = desk.rows(everything, exams, each=2, same=relation == "same-frame")
         crops = desk.crops(everything, np.concatenate([rows, of_exams]))
         logits, embeddings = network(crops)
         clip = torch.from_numpy(np.tile(exams, 2))
@@ -136,7 +137,7 @@ def _adjusted(desk: Desk, logits: Tensor, label: Tensor) -> Tensor:
 
 
 def _forever(desk: Desk, clips: Clips, batch_clips: int) -> Iterator[NDArray[np.int64]]:
-    """Batches of whole exams, epoch after epoch."""
+    """Batches of exams, epoch after epoch; those of more than half a batch are dealt out."""
     while True:
         yield from epoch_batches(
             clips.patient_code,

@@ -9,6 +9,8 @@ from apical.config import ExamSettings
 from apical.learn.clips import Clips
 from apical.learn.decoding import ExamPrior, decode, fit_prior
 
+Values = NDArray[np.float64]
+
 LEAST = 1e-4  # of a view's probability, before an exam is looked at: nobody is as sure as a softmax
 
 
@@ -18,20 +20,31 @@ def has_exams(clips: Clips) -> bool:
     return len(np.unique(study[study >= 0])) < int((study >= 0).sum())
 
 
-def learn_exams(log_probabilities: NDArray[np.float32], clips: Clips, settings: ExamSettings) -> ExamPrior:
-    """What exams are like, from what is said of their clips, (n, k), and labels where there are any."""
+def learn_exams(
+    log_probabilities: NDArray[np.float32],
+    clips: Clips,
+    settings: ExamSettings,
+    log_prior: Values | None = None,
+) -> ExamPrior:
+    """What exams are like, from what is said of their clips, (n, k), and labels where there are any.
+
+    `log_prior` (k,) are the shares of views in which the classifier believes; None if they are equal. It is
+    not calibrated first, as `decoding` would have it: on validation patients of the phantom the temperatures
+    2 and 3 were worse than 1, for linear layers and for networks (docs/study.md).
+    """
     return fit_prior(
         softened(log_probabilities),
         clips.study_code,
         _order(clips, settings),
         label=clips.label,
+        log_prior=log_prior,
     )
 
 
 def name_exams(
     log_probabilities: NDArray[np.float32], clips: Clips, prior: ExamPrior, settings: ExamSettings
-) -> NDArray[np.float64]:
-    """Log-probabilities (n, k) of clips, each given its whole exam; those without a study stay."""
+) -> Values:
+    """Log-probabilities (n, k) of clips, each given its whole exam; those without a study are `softened`."""
     return decode(
         softened(log_probabilities),
         clips.study_code,
@@ -42,19 +55,22 @@ def name_exams(
 
 
 def exam_targets(
-    log_probabilities: NDArray[np.float32], clips: Clips, settings: ExamSettings
-) -> NDArray[np.float64]:
+    log_probabilities: NDArray[np.float32],
+    clips: Clips,
+    settings: ExamSettings,
+    log_prior: Values | None = None,
+) -> Values:
     """Probabilities (n, k) to learn from: labels where there are any, else what is said, exam by exam."""
     said = np.exp(log_probabilities.astype(np.float64))
     if settings.teach and has_exams(clips):
-        prior = learn_exams(log_probabilities, clips, settings)
+        prior = learn_exams(log_probabilities, clips, settings, log_prior)
         said = np.exp(name_exams(log_probabilities, clips, prior, settings))
     known = clips.label >= 0
     said[known] = np.eye(said.shape[1])[clips.label[known]]
     return np.asarray(said / said.sum(axis=1, keepdims=True))
 
 
-def softened(log_probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+def softened(log_probabilities: NDArray[np.float32]) -> Values:
     """Log-probabilities (n, k) none of which is below log `LEAST`, but for views that are never answered."""
     values = log_probabilities.astype(np.float64)
     never = (values < -1e3).all(axis=0)

@@ -34,6 +34,11 @@ def log_share(count: NDArray[np.int64] | NDArray[np.float64]) -> Tensor:
     return torch.where(counts > 0, (counts / counts.sum()).log(), 0.0)
 
 
+def believed(count: NDArray[np.int64] | NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """Log shares of views, (k,), that a classifier believes in after training with such logit adjustment."""
+    return np.asarray((1 - strength) * log_share(count).double().numpy())
+
+
 def draw_evenly(label: NDArray[np.int64], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
     """(size,) positions of clips, each view as likely as any other (class-balanced sampling)."""
     views = np.unique(label)
@@ -47,7 +52,8 @@ def draw_evenly(label: NDArray[np.int64], size: int, generator: np.random.Genera
 def focal(logits: Tensor, label: Tensor, focusing: float) -> Tensor:
     """Mean of −(1 − p)^γ log p, p the probability of the true view (Lin et al. 2017, arXiv 1708.02002)."""
     log_p = logits.log_softmax(dim=1).gather(1, label[:, None]).squeeze(1)
-    return -((1 - log_p.exp()) ** focusing * log_p).mean()
+    left = -torch.expm1(log_p)
+    return -(left.clamp(min=1e-6) ** focusing * log_p).mean()  # at 0 the power has no finite slope
 
 
 def margins(count: NDArray[np.int64], largest: float) -> Tensor:

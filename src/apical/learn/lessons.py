@@ -2,7 +2,8 @@
 
 A lesson is called with the network (`Learner`, as the device wants it) and the number of the step, and gives
 the loss. All draw from one generator, so a seed fixes everything. Every step learns from `batch_frames`
-crops, however many of them have labels; what goes through the network without learning comes on top.
+crops, however many of them have labels (`joint` from about as many: exams are not cut to size); what goes
+through the network without learning comes on top.
 """
 
 from __future__ import annotations
@@ -74,13 +75,19 @@ class Desk:
     device: torch.device
     generator: np.random.Generator
 
-    def rows(self, clips: Clips, chosen: NDArray[np.int64], each: int = 1) -> NDArray[np.int64]:
-        """Random frames of chosen clips, (each · n, T) rows: crop after crop, as different as may be."""
+    def rows(
+        self, clips: Clips, chosen: NDArray[np.int64], each: int = 1, *, same: bool = False
+    ) -> NDArray[np.int64]:
+        """Random frames of chosen clips, (each · n, T) rows: crop after crop, as different as may be.
+
+        With `same`, all crops of a clip are of the same frames.
+        """
         rows = draw_frames(
             clips.first[chosen],
             clips.count[chosen],
             crops=each,
             frames=self.frames,
+            same=same,
             generator=self.generator,
         )
         return rows.reshape(-1, self.frames)
@@ -100,6 +107,12 @@ class Desk:
     def label(self, chosen: NDArray[np.int64]) -> Tensor:
         """Their views, (n,) int64 on the device."""
         return torch.from_numpy(self.teaching.label[chosen]).to(self.device)
+
+    @property
+    def others(self) -> int:
+        """Crops of a batch that are not of labelled clips, by `pseudo.share`; at least one, and not all."""
+        size = self.settings.batch_frames
+        return min(max(round(self.settings.pseudo.share * size), 1), size - 1)
 
     @property
     def count(self) -> NDArray[np.int64]:
@@ -143,8 +156,8 @@ def ldam_drw(desk: Desk) -> Lesson:
 
     def lesson(network: nn.Module, step: int) -> Tensor:
         chosen = desk.draw(desk.settings.batch_frames)
-        label = desk.label(chosen)
         logits, _ = network(desk.crops(desk.teaching, desk.rows(desk.teaching, chosen)))
+        label = desk.label(chosen)
         weighted = step > settings.plain_share * desk.settings.steps
         with_margin = imbalance.with_margin(logits, label, margin, settings.scale)
         return F.cross_entropy(with_margin, label, weight=weights if weighted else None)

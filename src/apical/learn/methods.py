@@ -6,12 +6,14 @@ import copy
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from apical.config import FROZEN, TrainSettings
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips
 from apical.learn.contrasting import bcl, joint, supcon
 from apical.learn.fitting import Trainer
+from apical.learn.imbalance import believed
 from apical.learn.lessons import Desk, Learner, Lesson, focal, ldam_drw, supervised
 from apical.learn.probe import fit_probe, fit_propagated, fit_prototypes
 from apical.learn.pseudo import fixmatch, mixmatch
@@ -95,12 +97,20 @@ def retrain_head(trainer: Trainer, desk: Desk, classifier: Classifier) -> None:
 
     Classifier re-training (Kang et al. 2020, arXiv 1910.09217, sec. 4).
     """
-    first = round(desk.settings.imbalance.plain_share * desk.settings.steps)
+    first = min(round(desk.settings.imbalance.plain_share * desk.settings.steps), desk.settings.steps - 1)
     learner = Learner(classifier)
     trainer.fit(learner, supervised(desk), first)
     for parameter in classifier.head.parameters():
         torch.nn.init.zeros_(parameter)
     trainer.fit(learner, supervised(desk, evenly=True), desk.settings.steps - first, encoder_rate=0)
+
+
+def log_prior_of(settings: TrainSettings, count: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Log shares of views, (k,), that the method's classifier believes in, from labelled clips a view."""
+    if settings.method in ("class-balanced", "crt", "prototype"):
+        return believed(count, 1.0)
+    plain = settings.method in ("naive", "focal", "ldam-drw")
+    return believed(count, 0.0 if plain else settings.imbalance.adjustment)
 
 
 def cosine_of(settings: TrainSettings) -> float | None:

@@ -9,20 +9,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from apical.config import TrainSettings
-from apical.learn.classifier import Classifier, classify_clips, classify_windows
+from apical.learn.classifier import Classifier, classify_clips, window_features
 from apical.learn.clips import Clips
 from apical.learn.exams import exam_targets, has_exams
 from apical.learn.graph import spread_labels
-from apical.learn.imbalance import log_share
-from apical.learn.windows import windows
+from apical.learn.imbalance import believed, log_share
 
 Targets = NDArray[np.float64]
 
 
 def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device) -> None:
     """Fit the linear layer alone, on features of whole frames of labelled clips; see `fit_head`."""
-    clip, rows = windows(teaching.first, teaching.count, classifier.encoder.frames, all_of_clip=True)
-    features, _ = classify_windows(classifier, teaching.read(rows), settings.input_size, device)
+    clip, features = window_features(classifier, teaching, settings.input_size, device)
     fit_head(classifier, features, one_hot(teaching.label[clip], len(classifier.taught)), settings)
 
 
@@ -121,8 +119,7 @@ def fit_prototypes(
     Prototypical networks (Snell et al. 2017, arXiv 1703.05175, eq. 1) but for the mean: a patient with many
     clips of a view counts as one. The head must be a `CosineHead`.
     """
-    clip, rows = windows(teaching.first, teaching.count, classifier.encoder.frames, all_of_clip=True)
-    features, _ = classify_windows(classifier, teaching.read(rows), settings.input_size, device)
+    clip, features = window_features(classifier, teaching, settings.input_size, device)
     direction = F.normalize(features, dim=1)
     label, patient = teaching.label[clip], teaching.patient_code[clip]
     with torch.no_grad():
@@ -162,7 +159,9 @@ def fit_on_features(
         with torch.no_grad():
             logits = classifier.logits(values.to(classifier.head.weight.device))
         said = logits.float().log_softmax(dim=1).cpu().numpy()
-        fit_head(classifier, values, exam_targets(said, clips, settings.exams), settings)
+        shares = believed(target.sum(axis=0), settings.imbalance.adjustment)
+        target = exam_targets(said, clips, settings.exams, shares)
+        fit_head(classifier, values, target, settings)
 
 
 def one_hot(label: NDArray[np.int64], views: int) -> Targets:

@@ -91,10 +91,9 @@ def mixmatch(desk: Desk, classifier: Classifier, everything: Clips) -> Lesson:
 
     def lesson(network: nn.Module, step: int) -> Tensor:
         labelled, others = _draws(desk, everything)
-        guess = align(clip_targets(desk, classifier, everything, others)) ** (1 / pseudo.sharpening)
-        target = torch.cat(
-            [F.one_hot(desk.label(labelled), desk.views).float(), guess / guess.sum(dim=1, keepdim=True)]
-        )
+        guess = align(clip_targets(desk, classifier, everything, others))
+        sharp = (guess.log() / pseudo.sharpening).softmax(dim=1)
+        target = torch.cat([F.one_hot(desk.label(labelled), desk.views).float(), sharp])
         crops = _crops(desk, labelled, everything, desk.rows(everything, others))
         other = torch.from_numpy(desk.generator.permutation(len(crops))).to(desk.device)
         drawn = desk.generator.beta(pseudo.mixup, pseudo.mixup, size=len(crops))
@@ -121,7 +120,7 @@ def with_targets(desk: Desk, unlabelled: Clips, target: Tensor) -> Lesson:
     weight = desk.settings.pseudo.weight
 
     def lesson(network: nn.Module, step: int) -> Tensor:
-        n = round(desk.settings.pseudo.share * desk.settings.batch_frames)
+        n = desk.others
         labelled = desk.draw(desk.settings.batch_frames - n)
         others = imbalance.draw_evenly(likeliest, n, desk.generator)
         logits = _two_kinds(desk, network, labelled, unlabelled, desk.rows(unlabelled, others))
@@ -152,7 +151,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def _draws(desk: Desk, everything: Clips) -> tuple[np.ndarray, np.ndarray]:
     """Positions of labelled clips and of any for a step."""
-    n = round(desk.settings.pseudo.share * desk.settings.batch_frames)
+    n = desk.others
     return desk.draw(desk.settings.batch_frames - n), desk.generator.integers(len(everything), size=n)
 
 

@@ -9,10 +9,12 @@ from collections.abc import Callable
 
 import torch
 
+from apical.errors import WrongCall
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips
 from apical.learn.exams import exam_targets
 from apical.learn.fitting import Trainer
+from apical.learn.imbalance import believed
 from apical.learn.lessons import Desk, Learner, supervised
 from apical.learn.probe import fit_propagated
 from apical.learn.pseudo import with_targets
@@ -40,13 +42,22 @@ def self_train(
 
     Returns:
         the last student.
+
+    Raises:
+        WrongCall: the steps are fewer than the networks to teach.
     """
     settings = desk.settings
     rounds = settings.pseudo.rounds
     rate = settings.encoder_rate if pretrained else 1.0
     teacher = begin()
     shares = rounds if pretrained else rounds + 1
-    each = max(1, settings.steps // shares)
+    each = settings.steps // shares
+    if not each:
+        raise WrongCall(
+            f"{settings.steps} steps are too few for {shares} networks, one after another",
+            "give more --steps, or fewer rounds",
+        )
+    shares_of_views = believed(desk.count, settings.imbalance.adjustment)
     if not pretrained:
         lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
         trainer.fit(Learner(teacher).to(desk.device), lesson, settings.steps - rounds * each)
@@ -55,7 +66,7 @@ def self_train(
     others = everything.select(unlabelled)
     for number in range(rounds):
         said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
-        target = exam_targets(said, everything, settings.exams)[unlabelled]
+        target = exam_targets(said, everything, settings.exams, shares_of_views)[unlabelled]
         teacher = begin()
         lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
         if len(others):

@@ -20,7 +20,7 @@ from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
 from apical.learn.exams import has_exams, learn_exams, name_exams
 from apical.learn.fitting import Trainer
-from apical.learn.methods import cosine_of, learn
+from apical.learn.methods import cosine_of, learn, log_prior_of
 from apical.learn.predictions import Predictions
 from apical.learn.probe import fit_agent
 from apical.learn.run import RunFolder
@@ -136,8 +136,10 @@ def answers_in_exams(
     log_probabilities: NDArray[np.float32], clips: Clips, settings: TrainSettings
 ) -> NDArray[np.float32]:
     """Answers (n, k) for clips whose whole exam is there; what exams are like is learned from training."""
-    teaching = clips.split == "train"
-    prior = learn_exams(log_probabilities[teaching], clips.in_split("train"), settings.exams)
+    training = clips.in_split("train")
+    count = np.bincount(training.labelled().label, minlength=log_probabilities.shape[1])
+    said = log_probabilities[clips.split == "train"]
+    prior = learn_exams(said, training, settings.exams, log_prior_of(settings, count))
     return name_exams(log_probabilities, clips, prior, settings.exams).astype(np.float32)
 
 
@@ -146,10 +148,18 @@ def fitted_to(settings: TrainSettings, pretrained: PretrainSettings) -> TrainSet
 
     A clip encoder (attention in time) over the pre-trained frame encoder stays: its frames' part begins
     pre-trained, and attention with nothing.
+
+    Raises:
+        WrongCall: it is over another frame encoder.
     """
-    wanted = settings.encoder
-    over_time = isinstance(wanted, ClipEncoderSettings) and wanted.of_frame == pretrained.encoder
-    network = wanted if over_time else pretrained.encoder
+    wanted, network = settings.encoder, pretrained.encoder
+    if isinstance(wanted, ClipEncoderSettings) and network != wanted:
+        if network != wanted.of_frame:
+            raise WrongCall(
+                "the frames' part of the clip encoder is not the pre-trained network",
+                f"give its settings with --config: of_frame: {network.model_dump_json()}",
+            )
+        network = wanted
     return settings.model_copy(update={"encoder": network, "input_size": pretrained.input_size})
 
 
