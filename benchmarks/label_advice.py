@@ -93,7 +93,7 @@ def curve(ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, *, s
     found = []
     for _ in range(MOST // BATCH):
         if chooser == "random":
-            picked = generator.choice(np.flatnonzero(label < 0), BATCH, replace=False)
+            picked = generator.permutation(np.flatnonzero(label < 0))[:BATCH]
         else:
             known = label >= 0
             answers = None

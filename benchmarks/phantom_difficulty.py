@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from apical.config import PhantomSettings
 from apical.demo import RARE
 from apical.judge.intervals import Interval
-from apical.learn.classifier import Classifier
-from apical.learn.train import macro_f1
+from apical.learn.classifier import Classifier, classify_clips
 from phantom_judges import (
     FIGURES,
     Learner,
@@ -101,7 +101,9 @@ def networks(lab: Lab, results: Results, options: argparse.Namespace) -> list[di
         began = time.monotonic()
         settings = network_settings(steps, 0, **shape)
         fitted.append(fit_network(teaching, settings))
-        score = macro_f1(fitted[-1], validation, settings, torch.device("cpu"))
+        outputs = classify_clips(fitted[-1], validation, settings.input_size, torch.device("cpu"))
+        said = outputs.log_probabilities.argmax(axis=1)
+        score = float(f1_score(validation.label, said, labels=np.unique(validation.label), average="macro"))
         tried.append({"steps": steps, "validation macro F1": score, "seconds": time.monotonic() - began})
         print(f"  {steps} steps: macro F1 {score:.3f} on validation patients", flush=True)
         if len(tried) > 1 and score < tried[-2]["validation macro F1"] + ENOUGH:

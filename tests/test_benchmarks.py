@@ -5,10 +5,13 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from apical.config import PretrainSettings
+from apical.config import PretrainSettings, StudySettings, read_settings
+from apical.learn.clips import load_clips
 from apical.learn.start import load_encoder, patients_seen
+from apical.views import standard_vocabulary
 from phantom_transfer import SHARED
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +106,33 @@ def test_what_the_shipped_encoder_is_worth_is_printed(tmp_path):
     assert finished.returncode == 0, finished.stderr
     for row in ("shipped, fine-tuned − from random weights", "own clips from shipped, probe − own"):
         assert f"\n{row}" in finished.stdout
+
+
+def test_a_ground_of_exams_is_made_and_advice_on_labels_judged_on_it(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "study_grounds.py", "phantom", "--work", tmp_path]
+    subprocess.run([*command, "--patients", "12"], check=True, capture_output=True)
+    words = (tmp_path / "frames", tmp_path / "catalogue.parquet", "--encoder", "shipped", "--seeds", "1")
+    assert last_line("label_advice", *words).split()[:4] == ["20%", "to", "the", "view"]
+
+
+@pytest.mark.skipif(not (SHARED / "camus-dev").is_dir(), reason="no ../shared/data/camus-dev here")
+def test_a_ground_of_real_stills_has_the_patients_that_it_says(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks" / "study_grounds.py", "camus", "--work", tmp_path]
+    subprocess.run([*command, "--input-size", "32"], check=True)
+    clips = load_clips(tmp_path / "frames", tmp_path / "catalogue.parquet", standard_vocabulary())
+    patients = {split: len(np.unique(clips.in_split(split).patient)) for split in np.unique(clips.split)}
+    assert patients == {"train": 100, "validation": 24, "test": 76}
+    assert len(clips) == len(clips.labelled()) == 400
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "benchmarks" / "studies").glob("*.yaml")), ids=lambda f: f.stem
+)
+def test_the_studies_can_be_read(file):
+    settings = read_settings(StudySettings, file)
+    assert settings.budgets
+    for method in settings.methods:
+        settings.training(method)
 
 
 @pytest.mark.skipif(find_spec("pymust") is not None, reason="the rival is there")

@@ -75,7 +75,7 @@ def test_a_study_runs_through(whole):
     study, out, counted = whole
     assert not study.problems
     assert counted == [(done, 8) for done in range(1, 9)]
-    assert len(study.rows) == 4
+    assert [row.whole_exam for row in study.rows] == [False] * 4 + [True] * 4
     for cell in plan_cells(study_settings()):
         facts = json.loads((out / cell.folder / "cell.json").read_text())
         settings = json.loads((out / cell.folder / "settings.json").read_text())

@@ -28,7 +28,7 @@ from apical.learn.ordering import Order, fit_order, normalised, posteriors
 @pytest.fixture(autouse=True)
 def _no_warnings():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", RuntimeWarning)
         yield
 
 
