@@ -81,8 +81,8 @@ def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: S
         axes.set_xlim(-1, 101)
         axes.set_xlabel("F1 × 100 with interval over patients")
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, labelcolor=theme.ink,
-            borderaxespad=0.2, columnspacing=1.2, handletextpad=0.2,
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if len(methods) > 3 else 3,
+            frameon=False, labelcolor=theme.ink, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.2,
         )  # fmt: skip
         return figure
 
