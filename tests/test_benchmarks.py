@@ -115,6 +115,14 @@ def test_a_ground_of_exams_is_made_and_advice_on_labels_judged_on_it(tmp_path):
     assert last_line("label_advice", *words).split()[:4] == ["20%", "to", "the", "view"]
 
 
+def test_labels_without_contrast_agent_are_judged_on_clips_with_it(tmp_path):
+    amounts = {"patients": 12, "contrast": 1, "labelled": 4, "draws": 1, "epochs": 1, "steps": 2}
+    words = [str(word) for name, amount in amounts.items() for word in (f"--{name}", amount)]
+    last = last_line("contrast_agent", "--work", tmp_path / "work", *words)
+    assert last.startswith("self-training")
+    assert "with and without agent" in last
+
+
 @pytest.mark.skipif(not (SHARED / "camus-dev").is_dir(), reason="no ../shared/data/camus-dev here")
 def test_a_ground_of_real_stills_has_the_patients_that_it_says(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "study_grounds.py", "camus", "--work", tmp_path]
