@@ -3,9 +3,9 @@
 Exams of synthetic patients, many of which end with clips with contrast agent. Of four views (`BARE`) the
 labels of clips with agent are taken away; those of the others stay. Judged are the clips with agent of those
 four views, on test patients, among all clips with agent. Beside it: with the labels of both kinds, which is
-twice the effort. Each method with and without, from labels alone and on pre-trainings whose crops do and do not
-change dark for bright as agent does (`polarity`). Intervals (95 %) are over patients; label draws and training
-seeds go together.
+twice the effort. Each method with and without, from labels alone and on pre-trainings whose crops do and do
+not change dark for bright as agent does (`polarity`). Intervals (95 %) are over patients; label draws and
+training seeds go together.
 
     OMP_NUM_THREADS=1 python benchmarks/contrast_agent.py --work /tmp/agent
 """
