@@ -86,7 +86,7 @@ def fit_linear(
 def fit_agent(
     classifier: Classifier, features: NDArray[np.float32], agent: NDArray[np.int64], penalty: float
 ) -> None:
-    """Fit the head for contrast agent on features (n, d) of clips, as fair to either as if both were as many.
+    """Fit the head for contrast agent on features (n, d) of clips, as frequent as it is among them.
 
     Args:
         classifier: whose features they are; its head stays untaught unless there are clips with and without.
@@ -99,10 +99,10 @@ def fit_agent(
         return
     values = torch.from_numpy(features[known])
     mean, deviation = values.mean(dim=0), values.std(dim=0).clamp(min=1e-6)
-    prior = log_share(np.bincount(agent[known], minlength=2)).double()
+    nothing = torch.zeros(2, dtype=torch.float64)
     both = torch.ones(2, dtype=torch.bool)
     weight, bias = fit_linear(
-        ((values - mean) / deviation).double(), torch.from_numpy(agent[known]), prior, both, penalty
+        ((values - mean) / deviation).double(), torch.from_numpy(agent[known]), nothing, both, penalty
     )
     weight, bias = weight / deviation, bias - weight @ (mean / deviation).double()
     with torch.no_grad():
