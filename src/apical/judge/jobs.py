@@ -49,22 +49,23 @@ class Training:
     threads: int
 
 
+def pretrained(job: Pretraining) -> None:
+    """Pre-train, or go on where it was stopped; a finished one is compared with what is asked for alone."""
+    pretrain(
+        job.store,
+        job.catalogue,
+        job.out,
+        job.settings,
+        vocabulary=job.vocabulary,
+        start=job.start,
+        resume=True,
+        tell=lambda line: None,
+    )
+
+
 def make_encoder(job: Pretraining) -> str | None:
-    """Pre-train, or go on where it was stopped; a finished one is compared only. Gives what went wrong."""
-
-    def work() -> None:
-        pretrain(
-            job.store,
-            job.catalogue,
-            job.out,
-            job.settings,
-            vocabulary=job.vocabulary,
-            start=job.start,
-            resume=True,
-            tell=lambda line: None,
-        )
-
-    return _problem_of(work, job.threads)
+    """`pretrained`, with the job's threads; gives what went wrong."""
+    return _problem_of(lambda: pretrained(job), job.threads)
 
 
 def make_cell(job: Training) -> str | None:

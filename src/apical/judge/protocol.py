@@ -23,10 +23,9 @@ from apical.errors import CannotDo
 from apical.files import cannot_write
 from apical.ingest.parallel import ordered_map
 from apical.judge.cells import Cell, Made, check_catalogue, finished, labels_hash, limited, plan_cells
-from apical.judge.jobs import Pretraining, Training, make_cell, make_encoder, threads_each
+from apical.judge.jobs import Pretraining, Training, make_cell, make_encoder, pretrained, threads_each
 from apical.judge.study_report import Study, judge_study
 from apical.learn.clips import load_clips
-from apical.learn.pretrain import pretrain
 from apical.learn.run import RunFolder
 from apical.learn.start import RANDOM, SHIPPED, describe, load_encoder
 from apical.views import Vocabulary, standard_vocabulary
@@ -187,16 +186,8 @@ def pretrain_all(plan: Plan, workers: int, tell: Callable[[str], None]) -> list[
         for seed in settings.pretrainings
     ]
     for job in jobs:
-        if RunFolder(job.out).encoder.exists():  # then this compares it with what is asked for, and no more
-            pretrain(
-                job.store,
-                job.catalogue,
-                job.out,
-                job.settings,
-                vocabulary=job.vocabulary,
-                start=job.start,
-                resume=True,
-            )
+        if RunFolder(job.out).encoder.exists():
+            pretrained(job)
     wanted = {cell.pretraining for cell in set(plan.cells) - set(plan.done())}
     jobs = [job for job in jobs if job.seed in wanted and not RunFolder(job.out).encoder.exists()]
     if jobs:

@@ -127,7 +127,7 @@ def joint(desk: Desk, everything: Clips) -> Lesson:
 def _two_crops(desk: Desk, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Logits, embeddings and views of two crops each of labelled clips."""
     chosen = desk.draw(desk.settings.batch_frames // 2)
-    logits, embeddings = network(desk.crops(desk.teaching, desk.rows(desk.teaching, chosen, each=2)))
+    logits, embeddings = network(desk.labelled_crops(chosen, each=2))
     return logits, embeddings, desk.label(np.tile(chosen, 2))
 
 

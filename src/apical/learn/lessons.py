@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -98,6 +99,10 @@ class Desk:
         made = augment(clips.read(rows), settings.input_size, settings.augment, self.generator, self.device)
         return made.to(memory_format=torch.channels_last)
 
+    def labelled_crops(self, chosen: NDArray[np.int64], each: int = 1) -> Tensor:
+        """Augmented crops of random frames of chosen labelled clips, (each · n, T, s, s), crop after crop."""
+        return self.crops(self.teaching, self.rows(self.teaching, chosen, each))
+
     def draw(self, size: int, *, evenly: bool = False) -> NDArray[np.int64]:
         """Positions of `size` labelled clips: any, or of each view as many."""
         if evenly:
@@ -114,12 +119,12 @@ class Desk:
         size = self.settings.batch_frames
         return min(max(round(self.settings.pseudo.share * size), 1), size - 1)
 
-    @property
+    @cached_property
     def count(self) -> NDArray[np.int64]:
         """Labelled clips a view, (k,)."""
         return np.bincount(self.teaching.label, minlength=self.views)
 
-    @property
+    @cached_property
     def prior(self) -> Tensor:
         """Log share of each view among the labels, (k,) on the device."""
         return imbalance.log_share(self.count).to(self.device)
@@ -131,7 +136,7 @@ def supervised(desk: Desk, *, evenly: bool = False, adjustment: float = 0.0) -> 
 
     def lesson(network: nn.Module, step: int) -> Tensor:
         chosen = desk.draw(size, evenly=evenly)
-        logits, _ = network(desk.crops(desk.teaching, desk.rows(desk.teaching, chosen)))
+        logits, _ = network(desk.labelled_crops(chosen))
         return F.cross_entropy(imbalance.adjusted(logits, prior, adjustment), desk.label(chosen))
 
     return lesson
@@ -142,7 +147,7 @@ def focal(desk: Desk) -> Lesson:
 
     def lesson(network: nn.Module, step: int) -> Tensor:
         chosen = desk.draw(desk.settings.batch_frames)
-        logits, _ = network(desk.crops(desk.teaching, desk.rows(desk.teaching, chosen)))
+        logits, _ = network(desk.labelled_crops(chosen))
         return imbalance.focal(logits, desk.label(chosen), desk.settings.imbalance.focusing)
 
     return lesson
@@ -156,7 +161,7 @@ def ldam_drw(desk: Desk) -> Lesson:
 
     def lesson(network: nn.Module, step: int) -> Tensor:
         chosen = desk.draw(desk.settings.batch_frames)
-        logits, _ = network(desk.crops(desk.teaching, desk.rows(desk.teaching, chosen)))
+        logits, _ = network(desk.labelled_crops(chosen))
         label = desk.label(chosen)
         weighted = step > settings.plain_share * desk.settings.steps
         with_margin = imbalance.with_margin(logits, label, margin, settings.scale)

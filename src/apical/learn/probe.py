@@ -36,19 +36,27 @@ def fit_head(classifier: Classifier, features: Tensor, target: Targets, settings
         target: (n, k) float64, rows adding up to 1.
         settings: penalty and adjustment.
     """
-    mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
-    weight, bias = fit_linear(
-        ((features - mean) / deviation).double(),
+    if not isinstance(classifier.head, nn.Linear):
+        raise ValueError("the head is not linear")
+    weight, bias = fit_unscaled(
+        features,
         torch.from_numpy(target),
         settings.imbalance.adjustment * log_share(target.sum(axis=0)).double(),
         classifier.taught.cpu(),
         settings.probe_penalty,
     )
-    if not isinstance(classifier.head, nn.Linear):
-        raise ValueError("the head is not linear")
     with torch.no_grad():
-        classifier.head.weight.copy_(weight / deviation)
-        classifier.head.bias.copy_(bias - weight @ (mean / deviation).double())
+        classifier.head.weight.copy_(weight)
+        classifier.head.bias.copy_(bias)
+
+
+def fit_unscaled(
+    features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float
+) -> tuple[Tensor, Tensor]:
+    """`fit_linear` on features (n, d) float32 scaled to unit variance; W and b are for them as they are."""
+    mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+    weight, bias = fit_linear(((features - mean) / deviation).double(), target, offset, taught, penalty)
+    return weight / deviation, bias - weight @ (mean / deviation).double()
 
 
 def fit_linear(
@@ -97,14 +105,11 @@ def fit_agent(
     known = agent >= 0
     if len(np.unique(agent[known])) < 2:
         return
-    values = torch.from_numpy(features[known])
-    mean, deviation = values.mean(dim=0), values.std(dim=0).clamp(min=1e-6)
     nothing = torch.zeros(2, dtype=torch.float64)
     both = torch.ones(2, dtype=torch.bool)
-    weight, bias = fit_linear(
-        ((values - mean) / deviation).double(), torch.from_numpy(agent[known]), nothing, both, penalty
+    weight, bias = fit_unscaled(
+        torch.from_numpy(features[known]), torch.from_numpy(agent[known]), nothing, both, penalty
     )
-    weight, bias = weight / deviation, bias - weight @ (mean / deviation).double()
     with torch.no_grad():
         classifier.agent.weight.copy_(weight[1:] - weight[:1])
         classifier.agent.bias.copy_(bias[1:] - bias[:1])
