@@ -30,9 +30,9 @@ from apical.judge import metrics
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips, load_clips
 from apical.learn.next_labels import what_next
-from apical.learn.probe import fit_on_features
+from apical.learn.probe import fit_on_features, probe_answers
 from apical.learn.start import load_encoder
-from apical.learn.suspects import cross_fitted, embed_clips, likely_wrong, probe_answers
+from apical.learn.suspects import cross_fitted, embed_clips, likely_wrong
 from apical.views import standard_vocabulary
 from phantom_lab import table
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.errors import CannotDo, WrongCall
 from apical.learn.next_labels import choose, has_enough, next_labels, what_next
-from apical.learn.suspects import probe_answers
+from apical.learn.probe import probe_answers
 from learn.conftest import VIEWS
 
 SHARES = np.array([0.3, 0.22, 0.16, 0.12, 0.08, 0.06, 0.03, 0.02, 0.01])

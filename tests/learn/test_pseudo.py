@@ -120,7 +120,7 @@ def test_given_targets_are_drawn_of_each_likeliest_view_as_many(exams, training,
         pseudo, "soft_cross_entropy", lambda logits, wanted: asked.append(wanted) or logits.sum() * 0
     )
     with_targets(desk, others, target)(network, 1)
-    drawn = asked[1].argmax(dim=1)
+    drawn = asked[0].argmax(dim=1)
     assert len(drawn) == 200
     assert set(drawn.tolist()) == {1, 4}
     assert 70 < int((drawn == 4).sum()) < 130

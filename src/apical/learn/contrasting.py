@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from apical.learn import imbalance
 from apical.learn.batches import epoch_batches
 from apical.learn.clips import Clips
 from apical.learn.lessons import Desk, Learner, Lesson
@@ -27,7 +26,7 @@ def supcon(desk: Desk) -> Lesson:
         alike = label[:, None] == label[None]
         temperature = settings.contrast.objective.temperature
         beside = masked_contrastive(embeddings, alike, ~alike, temperature=temperature)
-        return _adjusted(desk, logits, label) + settings.contrast.weight * beside
+        return F.cross_entropy(desk.adjusted(logits), label) + settings.contrast.weight * beside
 
     return lesson
 
@@ -48,7 +47,7 @@ def bcl(desk: Desk, learner: Learner) -> Lesson:
             torch.from_numpy(taught).to(label.device),
             settings.contrast.objective.temperature,
         )
-        return _adjusted(desk, logits, label) + settings.contrast.weight * beside
+        return F.cross_entropy(desk.adjusted(logits), label) + settings.contrast.weight * beside
 
     return lesson
 
@@ -119,7 +118,10 @@ def joint(desk: Desk, everything: Clips) -> Lesson:
         )
         on_device = Members.from_table(members.table().to(desk.device))
         beside = contrastive(embeddings[len(rows) :], on_device, settings.contrast.objective)
-        return _adjusted(desk, logits[: len(rows)], desk.label(chosen)) + settings.contrast.weight * beside
+        return (
+            F.cross_entropy(desk.adjusted(logits[: len(rows)]), desk.label(chosen))
+            + settings.contrast.weight * beside
+        )
 
     return lesson
 
@@ -129,11 +131,6 @@ def _two_crops(desk: Desk, network: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     chosen = desk.draw(desk.settings.batch_frames // 2)
     logits, embeddings = network(desk.labelled_crops(chosen, each=2))
     return logits, embeddings, desk.label(np.tile(chosen, 2))
-
-
-def _adjusted(desk: Desk, logits: Tensor, label: Tensor) -> Tensor:
-    strength = desk.settings.imbalance.adjustment
-    return F.cross_entropy(imbalance.adjusted(logits, desk.prior, strength), label)
 
 
 def _forever(desk: Desk, clips: Clips, batch_clips: int) -> Iterator[NDArray[np.int64]]:

@@ -129,6 +129,10 @@ class Desk:
         """Log share of each view among the labels, (k,) on the device."""
         return imbalance.log_share(self.count).to(self.device)
 
+    def adjusted(self, logits: Tensor) -> Tensor:
+        """Logits (n, k) of labelled clips as the loss is to see them: adjusted as strongly as is set."""
+        return imbalance.adjusted(logits, self.prior, self.settings.imbalance.adjustment)
+
 
 def supervised(desk: Desk, *, evenly: bool = False, adjustment: float = 0.0) -> Lesson:
     """Cross-entropy on labelled clips: naive; on as many of each view; or with logit adjustment."""

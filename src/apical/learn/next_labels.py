@@ -22,8 +22,9 @@ from apical.errors import CannotDo, WrongCall
 from apical.learn.clips import load_clips
 from apical.learn.graph import centred
 from apical.learn.neighbours import nearest, unit
+from apical.learn.probe import probe_answers
 from apical.learn.start import SHIPPED
-from apical.learn.suspects import Codes, Values, embed_clips, probe_answers
+from apical.learn.suspects import Codes, Values, embed_clips
 from apical.views import Vocabulary, standard_vocabulary
 
 ENOUGH = 5  # labels a view from which uncertainty decides

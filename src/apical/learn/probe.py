@@ -13,7 +13,7 @@ from apical.learn.classifier import Classifier, classify_clips, window_features
 from apical.learn.clips import Clips
 from apical.learn.exams import exam_targets, has_exams
 from apical.learn.graph import spread_labels
-from apical.learn.imbalance import believed, log_share
+from apical.learn.imbalance import believed, log_prior, log_share
 
 Targets = NDArray[np.float64]
 
@@ -54,9 +54,38 @@ def fit_unscaled(
     features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float
 ) -> tuple[Tensor, Tensor]:
     """`fit_linear` on features (n, d) float32 scaled to unit variance; W and b are for them as they are."""
-    mean, deviation = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
+    mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-6)
     weight, bias = fit_linear(((features - mean) / deviation).double(), target, offset, taught, penalty)
     return weight / deviation, bias - weight @ (mean / deviation).double()
+
+
+def probe_answers(
+    features: NDArray[np.float32],
+    label: NDArray[np.int64],
+    asked: NDArray[np.float32],
+    *,
+    views: int,
+    penalty: float,
+    adjustment: float,
+) -> NDArray[np.float64]:
+    """What a probe, taught on some clips, says of others.
+
+    Args:
+        features: (n, d) of those that teach.
+        label: (n,) their views, below `views`.
+        asked: (m, d) of those that are asked.
+        views: k.
+        penalty: of the probe, see `fit_linear`.
+        adjustment: strength of logit adjustment.
+
+    Returns:
+        (m, k) log-probabilities; -inf for views that nobody taught.
+    """
+    taught = torch.from_numpy(np.bincount(label, minlength=views) > 0)
+    offset = adjustment * log_prior(label, views).double()
+    weight, bias = fit_unscaled(torch.from_numpy(features), torch.from_numpy(label), offset, taught, penalty)
+    logits = torch.from_numpy(asked).double() @ weight.T + bias
+    return np.asarray(logits.masked_fill(~taught, -torch.inf).log_softmax(dim=1))
 
 
 def fit_linear(

@@ -74,7 +74,7 @@ def fixmatch(desk: Desk, classifier: Classifier, everything: Clips) -> Lesson:
         sureness, said = target.max(dim=1)
         rows = desk.rows(everything, others)
         logits = _two_kinds(desk, network, labelled, everything, rows)
-        known = _known(desk, logits[: len(labelled)], F.one_hot(desk.label(labelled), desk.views).float())
+        known = F.cross_entropy(desk.adjusted(logits[: len(labelled)]), desk.label(labelled))
         each = F.cross_entropy(logits[len(labelled) :], said, reduction="none")
         return known + pseudo.weight * (each * (sureness >= pseudo.confidence)).mean()
 
@@ -102,7 +102,8 @@ def mixmatch(desk: Desk, classifier: Classifier, everything: Clips) -> Lesson:
         target = share[:, None] * target + (1 - share)[:, None] * target[other]
         logits, _ = network(mixed.to(memory_format=torch.channels_last))
         n = len(labelled)
-        known, guessed = _known(desk, logits[:n], target[:n]), soft_cross_entropy(logits[n:], target[n:])
+        known = soft_cross_entropy(desk.adjusted(logits[:n]), target[:n])
+        guessed = soft_cross_entropy(logits[n:], target[n:])
         return known + pseudo.weight * guessed
 
     return lesson
@@ -124,7 +125,7 @@ def with_targets(desk: Desk, unlabelled: Clips, target: Tensor) -> Lesson:
         labelled = desk.draw(desk.settings.batch_frames - n)
         others = imbalance.draw_evenly(likeliest, n, desk.generator)
         logits = _two_kinds(desk, network, labelled, unlabelled, desk.rows(unlabelled, others))
-        known = _known(desk, logits[: len(labelled)], F.one_hot(desk.label(labelled), desk.views).float())
+        known = F.cross_entropy(desk.adjusted(logits[: len(labelled)]), desk.label(labelled))
         return known + weight * soft_cross_entropy(
             logits[len(labelled) :], target[torch.from_numpy(others)].to(desk.device)
         )
@@ -165,10 +166,3 @@ def _two_kinds(
 ) -> Tensor:
     logits: Tensor = network(_crops(desk, labelled, unlabelled, rows))[0]
     return logits
-
-
-def _known(desk: Desk, logits: Tensor, target: Tensor) -> Tensor:
-    """The logit-adjusted loss of labelled clips."""
-    return soft_cross_entropy(
-        imbalance.adjusted(logits, desk.prior, desk.settings.imbalance.adjustment), target
-    )

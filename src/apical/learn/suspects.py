@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from apical.config import TrainSettings
@@ -20,8 +19,7 @@ from apical.learn.backbones import channels_last
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
-from apical.learn.imbalance import log_prior
-from apical.learn.probe import fit_linear
+from apical.learn.probe import probe_answers
 from apical.learn.start import SHIPPED, load_encoder
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -191,42 +189,6 @@ def patient_folds(label: Codes, patient: Codes, folds: int) -> Codes:
         dealt[place] += has[one]
         size[place] += clips[one]
     return of_patient[code]
-
-
-def probe_answers(
-    features: NDArray[np.float32],
-    label: Codes,
-    asked: NDArray[np.float32],
-    *,
-    views: int,
-    penalty: float,
-    adjustment: float,
-) -> Values:
-    """What a probe, taught on some clips, says of others.
-
-    Args:
-        features: (n, d) of those that teach.
-        label: (n,) their views, below `views`.
-        asked: (m, d) of those that are asked.
-        views: k.
-        penalty: of the probe, see `fit_linear`.
-        adjustment: strength of logit adjustment.
-
-    Returns:
-        (m, k) log-probabilities; -inf for views that nobody taught.
-    """
-    mean, deviation = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)
-    taught = torch.from_numpy(np.bincount(label, minlength=views) > 0)
-    weight, bias = fit_linear(
-        torch.from_numpy((features - mean) / deviation).double(),
-        torch.from_numpy(label),
-        adjustment * log_prior(label, views).double(),
-        taught,
-        penalty,
-    )
-    logits = torch.from_numpy((asked - mean) / deviation).double() @ weight.T + bias
-    answers: Values = logits.masked_fill(~taught, -torch.inf).log_softmax(dim=1).numpy()
-    return answers
 
 
 def suspicion(log_probabilities: Values, label: Codes) -> Values:
