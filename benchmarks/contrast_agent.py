@@ -5,7 +5,8 @@ labels of clips with agent are taken away; those of the others stay. Judged are 
 four views, on test patients, among all clips with agent. Beside it: with the labels of both kinds, which is
 twice the effort. Each method with and without, from labels alone and on pre-trainings whose crops do and do
 not change dark for bright as agent does (`polarity`). Intervals (95 %) are over patients; label draws and
-training seeds go together.
+training seeds go together. Two more rows compare, on the same frozen features, a probe of views (agent has a
+head of its own) with one of 26 classes, each view with and without agent.
 
     OMP_NUM_THREADS=1 python benchmarks/contrast_agent.py --work /tmp/agent
 """
@@ -27,6 +28,7 @@ from apical.judge import metrics
 from apical.judge.intervals import bootstrap, difference, patient_confusions, percentile_intervals
 from apical.learn.predictions import Predictions
 from apical.learn.pretrain import pretrain
+from apical.learn.probe import probe_answers
 from apical.learn.start import RANDOM
 from apical.learn.train import train
 from phantom_lab import NETWORK, VIEWS, table
@@ -60,6 +62,32 @@ def counts(run: Path, agent: set[str]) -> tuple[NDArray[np.int64], NDArray[np.bo
     return patient_confusions(label, judged.predicted, judged.patient, len(VIEWS)), right
 
 
+def probed(run: Path, few: Path, agent: set[str], *, classes: bool) -> NDArray[np.int64]:
+    """Confusions as of `counts`, of a probe of views, or of view × agent, on frozen features."""
+    said = Predictions.load(run / "predictions.parquet")
+    view = dict(read_catalogue(few).select("clip", "view").iter_rows())
+    label = np.array([VIEWS.index(view[clip]) if view[clip] else -1 for clip in said.clip])
+    teaches, judged = (said.split == "train") & (label >= 0), said.split == "test"
+    with_agent = np.isin(said.clip, list(agent))
+    answers = probe_answers(
+        said.features[teaches],
+        label[teaches] + classes * len(VIEWS) * with_agent[teaches],
+        said.features[judged],
+        views=len(VIEWS) * (1 + classes),
+        penalty=TrainSettings().probe_penalty,
+        adjustment=1.0,
+    )
+    named = np.logaddexp.reduce(answers.reshape(len(answers), -1, len(VIEWS)), axis=1).argmax(axis=1)
+    truth = np.where(with_agent[judged], said.label[judged], -1)
+    return patient_confusions(truth, named, said.patient[judged], len(VIEWS))
+
+
+def figures(confusion: metrics.Counts) -> metrics.Figures:
+    """F1 of each bare view and their mean, (…, 5)."""
+    each = metrics.f1(confusion)[..., IS_BARE]
+    return np.concatenate([each, metrics.mean_f1(confusion, IS_BARE)[..., None]], axis=-1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for everything; gone on with")
@@ -84,41 +112,41 @@ def main() -> None:
         pretrain(
             work / "frames", work / "catalogue.parquet", work / name, settings, start=RANDOM, resume=resume
         )
-    begins = [(method, "") for method in LABELS_ONLY] + list(itertools.product(SEMI, POLARITY))
-    whole = read_catalogue(work / "catalogue.parquet")
-    agent = set(whole.filter(pl.col("contrast_agent"))["clip"])
+    agent = set(read_catalogue(work / "catalogue.parquet").filter(pl.col("contrast_agent"))["clip"])
     rows = [["method", "pre-training", "labels", *BARE, "mean", "− logit-adjusted, once", "agent told"]]
-    drawn, reference = {}, None
+    reference = None
+    begins = [(method, "") for method in LABELS_ONLY] + list(itertools.product(SEMI, POLARITY))
     for (method, begin), twice in itertools.product(begins, (False, True)):
-        found, told = [], []
+        found: dict[str, list[NDArray[np.int64]]] = {}
+        told = []
         for draw in range(options.draws):
             run = work / "runs" / f"{method}-{begin or 'none'}-{'twice' if twice else 'once'}-{draw}"
+            few = labels(work, twice, options.labelled, draw)
             if not (run / "predictions.parquet").exists():
                 began = time.monotonic()
-                settings = TrainSettings(method=method, steps=options.steps, seed=draw, **same)
-                few = labels(work, twice, options.labelled, draw)
-                train(work / "frames", few, run, settings, encoder=work / begin if begin else None)
+                taught = TrainSettings(method=method, steps=options.steps, seed=draw, **same)
+                train(work / "frames", few, run, taught, encoder=work / begin if begin else None)
                 print(f"  {run.name}: {time.monotonic() - began:.0f} s", flush=True)
             confusion, right = counts(run, agent)
-            found.append(confusion)
+            found.setdefault(method, []).append(confusion)
             told.append(right.mean())
-
-        def figures(confusion: metrics.Counts) -> metrics.Figures:
-            each = metrics.f1(confusion)[..., IS_BARE]
-            return np.concatenate([each, metrics.mean_f1(confusion, IS_BARE)[..., None]], axis=-1)
-
-        drawn[method, begin, twice] = bootstrap(np.stack(found), figures)
-        if (method, twice) == ("logit-adjusted", False):
-            reference = drawn[method, begin, twice]
-        intervals = percentile_intervals(drawn[method, begin, twice])
-        gain = ""
-        if reference is not None:
-            one = percentile_intervals(difference(drawn[method, begin, twice], reference))[-1]
-            gain = f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
-        mean = intervals[-1]
-        cells = [f"{one.value:.3f}" for one in intervals[:-1]]
-        cells += [f"{mean.value:.3f} ({mean.low:.3f}–{mean.high:.3f})", gain, f"{np.mean(told):.2f}"]
-        rows.append([method, begin, "with and without agent" if twice else "without", *cells])
+            if method == "label-propagation":
+                for name, classes in (("probe", False), ("probe of 26 classes", True)):
+                    found.setdefault(name, []).append(probed(run, few, agent, classes=classes))
+        for name, confusions in found.items():
+            drawn = bootstrap(np.stack(confusions), figures)
+            if (name, twice) == ("logit-adjusted", False):
+                reference = drawn
+            *each, mean = percentile_intervals(drawn)
+            gain = ""
+            if reference is not None:
+                one = percentile_intervals(difference(drawn, reference))[-1]
+                gain = f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+            cells = [f"{one.value:.3f}" for one in each] + [
+                f"{mean.value:.3f} ({mean.low:.3f}–{mean.high:.3f})"
+            ]
+            how = "with and without agent" if twice else "without"
+            rows.append([name, begin, how, *cells, gain, f"{np.mean(told):.2f}" if name == method else ""])
     print(f"F1 on clips with contrast agent of test patients\n{table(rows)}")
 
 

@@ -113,6 +113,15 @@ def test_a_ground_of_exams_is_made_and_advice_on_labels_judged_on_it(tmp_path):
     subprocess.run([*command, "--patients", "12"], check=True, capture_output=True)
     words = (tmp_path / "frames", tmp_path / "catalogue.parquet", "--encoder", "shipped", "--seeds", "1")
     assert last_line("label_advice", *words).split()[:4] == ["20%", "to", "the", "view"]
+    ground = (tmp_path / "frames", tmp_path / "catalogue.parquet")
+    few = ("--budgets", "2", "--beside", "exams teach one round")
+    parts = last_line("exam_parts", *ground, "--encoders", "shipped", "--draws", "1", *few)
+    assert parts.startswith("exams teach one round ")
+    assert parts.count("–") == 2  # intervals
+    amounts = ("--shares", "0", "0.5", "--draws", "1", "--steps", "2", "--methods", "self-training")
+    noise = last_line("label_noise", *ground, "--encoder", "shipped", "--work", tmp_path / "noise", *amounts)
+    assert noise.startswith("self-training")
+    assert noise.count(" to ") == 2  # differences
 
 
 def test_labels_without_contrast_agent_are_judged_on_clips_with_it(tmp_path):
