@@ -1,6 +1,7 @@
 """A study that is made by hand is judged, written and summed up as its answers demand."""
 
 import json
+import math
 import re
 
 import cv2
@@ -237,6 +238,21 @@ def test_the_picture_has_its_lines_where_the_figures_are(made):
     rows = [row for row in study.rows if row.method != "everything"]
     without = cv2.imdecode(np.frombuffer(plot_label_curves(rows, (2, 5), 0.95), np.uint8), cv2.IMREAD_COLOR)
     assert not (without == green).all(axis=2).any()
+
+
+def test_all_views_may_be_rare(tmp_path):
+    study = settings(rare=VIEWS)
+    found = judge_study(study, plan_cells(study), write_cells(tmp_path, study), tmp_path)
+    for row in found.rows:
+        assert math.isnan(row.means["common-view F1"].value)
+        assert row.means["rare-view F1"] == row.means["macro F1"]
+    assert all(set(one.p) == set(one.adjusted) == {"rare-view F1"} for one in found.differences)
+    page = (tmp_path / "study.md").read_text(encoding="utf-8")
+    assert "No other view is judged." in page
+    assert "## Common-view F1" not in page
+    assert not any("common" in sentence for sentence in found.verdict)
+    one_panel = cv2.imread(str(tmp_path / "curves.png"))
+    assert one_panel.shape[1] < 1000
 
 
 NAN = float("nan")

@@ -158,6 +158,11 @@ def judge_row(
     return Row(method, budget, whole_exam, draws, pretrainings, len(sampled.keys), means, view_f1)
 
 
+def means_told(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Those of `MEANS` that there is a figure of: without common views there is none of them."""
+    return tuple(name for name in MEANS if any(not np.isnan(row.means[name].value) for row in rows))
+
+
 def judge_difference(
     method: tuple[str, int | str],
     other: tuple[str, int | str],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from apical.judge.cells import FULL, budget_words
 from apical.judge.intervals import Interval
-from apical.judge.study_figures import MEANS, TESTED, Difference, Row
+from apical.judge.study_figures import MEANS, TESTED, Difference, Row, means_told
 from apical.judge.wording import percent, points
 
 if TYPE_CHECKING:
@@ -24,13 +24,18 @@ def study_page(study: Study) -> str:
     done = sum(cell["done"] for cell in study.cells)
     numbers = len({row.pretrainings for row in study.rows} - {()}) and len(settings.pretrainings)
     few = [view for view, (_, patients) in study.support.items() if 0 < patients < FEW_PATIENTS]
+    named = means_told(study.rows)
     absent = [view for view, (clips, _) in study.support.items() if not clips]
     facts = [
         f"{done} of {len(study.cells)} cells are done: {_count(len(settings.methods), 'method')}, "
         f"{_count(len(settings.budgets), 'budget')}, {_count(settings.draws, 'draw')} of the labels"
         + (f", {_count(numbers, 'pre-training')}." if numbers else "."),
-        f"Rare views: {', '.join(settings.rare)}. A common view has labels of "
-        f"{'all' if settings.common == 'all' else settings.common} patients.",
+        f"Rare views: {', '.join(settings.rare)}. "
+        + (
+            f"A common view has labels of {'all' if settings.common == 'all' else settings.common} patients."
+            if len(named) == len(MEANS)
+            else "No other view is judged."
+        ),
         f"Judged on {study.clips} labelled clips of {study.patients} {settings.split} patients. F1 × 100, "
         f"averaged over cells. {sure} intervals from {settings.judge.resamples} draws, with replacement, of "
         "patients, label draws and pre-trainings at once; differences are in pairs, on the same draws.",
@@ -50,7 +55,7 @@ def study_page(study: Study) -> str:
         "\n".join(f"- {sentence}" for sentence in study.verdict) or "Nothing to compare.",
     ]
     parts += ["![Label-efficiency curves](curves.png)"]
-    parts += [part for name in MEANS for part in (f"## {name[0].upper()}{name[1:]}", _by_budget(study, name))]
+    parts += [part for name in named for part in (f"## {name[0].upper()}{name[1:]}", _by_budget(study, name))]
     parts += _differences(study.differences)
     parts += _views(study)
     if study.distances:
@@ -124,7 +129,7 @@ def _views(study: Study) -> list[str]:
         ]  # fmt: skip
         lines += [
             _gain(f"**{name}**", base.means[name], mine.means[name], one.means[name], one.relative[name])
-            for name in MEANS
+            for name in means_told(study.rows)
         ]
         header = ["view", one.other, one.method, "gain in points", "relative gain"]
         parts += [f"## View by view, {budget_words(one.budget)}", _table(header, lines)]

@@ -9,7 +9,7 @@ import matplotlib
 
 from apical.judge.cells import FULL
 from apical.judge.plots import LIGHT, MARKERS, new_figure
-from apical.judge.study_figures import TESTED, Row
+from apical.judge.study_figures import TESTED, Row, means_told
 
 _SPREAD = 1.02  # methods stand beside each other by this factor, so that their intervals can be seen
 _WIDEST = 1.3  # but all together no wider than this
@@ -20,9 +20,10 @@ _TITLES = {"rare-view F1": "rare views", "common-view F1": "common views"}
 def plot_label_curves(rows: Sequence[Row], budgets: Sequence[int | str], confidence: float) -> bytes:
     """A PNG: F1 of rare and of common views over the budget, a line a method with its interval as a band.
 
-    The budget is on a logarithmic axis; ``all`` stands at its right end, wherever that truly lies. Methods
-    with all labels are dashed, level lines. Answers with the whole exam are dotted, and left out where there
-    are many methods; their intervals are then upright lines alone, and from the eighth on their marks hollow.
+    Without common views there is one panel. The budget is on a logarithmic axis; ``all`` stands at its right
+    end, wherever that truly lies. Methods with all labels are dashed, level lines. Answers with the whole
+    exam are dotted, and left out where there are many methods; their intervals are then upright lines alone,
+    and from the eighth on their marks hollow.
 
     Args:
         rows: every method at every budget that was judged.
@@ -38,8 +39,9 @@ def plot_label_curves(rows: Sequence[Row], budgets: Sequence[int | str], confide
     lines = list(dict.fromkeys((row.method, row.whole_exam) for row in drawn))
     spread = min(_SPREAD, _WIDEST ** (1 / len(lines))) if lines else 1.0
     with matplotlib.rc_context({"font.size": 9}):
-        figure, panels = new_figure(LIGHT, 9.6, 4.2, panels=2)
-        for axes, name in zip(panels, TESTED, strict=True):
+        names = [name for name in TESTED if name in means_told(rows)]
+        figure, panels = new_figure(LIGHT, 4.8 * len(names), 4.2, panels=len(names))
+        for axes, name in zip(panels, names, strict=True):
             for number, (method, whole) in enumerate(lines):
                 of_line = [row for row in drawn if (row.method, row.whole_exam) == (method, whole)]
                 i = methods.index(method)
@@ -72,7 +74,7 @@ def plot_label_curves(rows: Sequence[Row], budgets: Sequence[int | str], confide
             axes.set_xlabel("labelled patients a rare view")
         panels[0].set_ylabel(f"F1 × 100 with {100 * confidence:g} % interval")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(names), frameon=False)
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
     return file.getvalue()
