@@ -3,8 +3,8 @@
 Exams of synthetic patients, many of which end with clips with contrast agent. Of four views (`BARE`) the
 labels of clips with agent are taken away; those of the others stay. Judged are the clips with agent of those
 four views, on test patients, among all clips with agent. Beside it: with the labels of both kinds, which is
-twice the effort. Each method with and without, from labels alone and on pre-trainings whose crops do and do
-not change dark for bright as agent does (`polarity`). Intervals (95 %) are over patients; label draws and
+twice the effort. Each method from labels alone and on a pre-training, with crops (of both) that do and do not
+change dark for bright as agent does (`polarity`). Intervals (95 %) are over patients; label draws and
 training seeds go together. Two more rows compare, on the same frozen features, a probe of views (agent has a
 head of its own) with one of 26 classes, each view with and without agent.
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,16 @@ from apical.config import AugmentSettings, PretrainSettings, TrainSettings
 from apical.judge import metrics
 from apical.judge.intervals import bootstrap, difference, patient_confusions, percentile_intervals
 from apical.learn.predictions import Predictions
-from apical.learn.pretrain import pretrain
 from apical.learn.probe import probe_answers
-from apical.learn.start import RANDOM
-from apical.learn.train import train
+from many_runs import Job, run_all
 from phantom_lab import NETWORK, VIEWS, table
 from study_grounds import phantom
 
 BARE = tuple(view for view in VIEWS if view in ("PLAX", "PSAX-PM", "A2C", "A3C"))
 IS_BARE = np.isin(VIEWS, BARE)
 POLARITY = {"plain": 0.0, "polarity": 0.3}
-LABELS_ONLY, SEMI = ("naive", "logit-adjusted"), ("label-propagation", "self-training")
+METHODS = {"logit-adjusted": False, "label-propagation": True, "self-training": True}  # pre-trained or not
+Case = tuple[str, str, bool]  # method, crops, whether labelled twice
 
 
 def labels(work: Path, twice: bool, patients: int, draw: int) -> Path:
@@ -88,6 +86,72 @@ def figures(confusion: metrics.Counts) -> metrics.Figures:
     return np.concatenate([each, metrics.mean_f1(confusion, IS_BARE)[..., None]], axis=-1)
 
 
+def plan(options: argparse.Namespace) -> tuple[list[Job], dict[Case, list[Job]]]:
+    """The pre-trainings, and each method's trainings."""
+    work: Path = options.work
+    frames, catalogue = work / "frames", work / "catalogue.parquet"
+    network = NETWORK.model_copy(update={"stem_stride": 2})
+    same = {"encoder": network, "input_size": 64, "learning_rate": 4e-3, "precision": "bf16"}
+    crops = {name: AugmentSettings(polarity=share) for name, share in POLARITY.items()}
+    pretrainings = [
+        Job(
+            frames,
+            catalogue,
+            work / name,
+            PretrainSettings(epochs=options.epochs, augment=augment, feeders=0, **same),
+        )
+        for name, augment in crops.items()
+    ]
+    cases: dict[Case, list[Job]] = {}
+    for method, name, twice in itertools.product(METHODS, POLARITY, (False, True)):
+        settings = TrainSettings(method=method, steps=options.steps, augment=crops[name], **same)
+        cases[method, name, twice] = [
+            Job(
+                frames,
+                labels(work, twice, options.labelled, draw),
+                work / "runs" / f"{method}-{name}-{'twice' if twice else 'once'}-{draw}",
+                settings.model_copy(update={"seed": draw}),
+                work / name if METHODS[method] else None,
+            )
+            for draw in range(options.draws)
+        ]
+    return pretrainings, cases
+
+
+def report(cases: dict[Case, list[Job]], agent: set[str]) -> list[list[str]]:
+    """Rows of figures."""
+    rows = [["method", "crops", "labels", *BARE, "mean", "− logit-adjusted, plain, without", "agent told"]]
+    reference = None
+    for (method, crops, twice), jobs in cases.items():
+        found: dict[str, list[NDArray[np.int64]]] = {}
+        told = []
+        for job in jobs:
+            confusion, right = counts(job.out, agent)
+            found.setdefault(method, []).append(confusion)
+            told.append(right.mean())
+            if method == "label-propagation":
+                for name, classes in (("probe", False), ("probe of 26 classes", True)):
+                    one = probed(job.out, job.catalogue, agent, classes=classes)
+                    found.setdefault(name, []).append(one)
+        for name, confusions in found.items():
+            drawn = bootstrap(np.stack(confusions), figures)
+            reference = reference or drawn
+            *each, mean = percentile_intervals(drawn)
+            gain = percentile_intervals(difference(drawn, reference))[-1]
+            rows.append(
+                [
+                    name,
+                    crops,
+                    "with and without agent" if twice else "without",
+                    *(f"{view.value:.3f}" for view in each),
+                    f"{mean.value:.3f} ({mean.low:.3f}–{mean.high:.3f})",
+                    f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})",
+                    f"{np.mean(told):.2f}" if name == method else "",
+                ]
+            )
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder for everything; gone on with")
@@ -98,56 +162,16 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
-    work: Path = options.work
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "frames" / "store.json").exists():
-        phantom(work, options)
-    network = {"encoder": NETWORK.model_copy(update={"stem_stride": 2}), "input_size": 64}
-    same = {"learning_rate": 4e-3, "precision": "bf16", **network}
-    for name, share in POLARITY.items():
-        augment = AugmentSettings(polarity=share)
-        settings = PretrainSettings(epochs=options.epochs, augment=augment, feeders=0, **same)
-        resume = (work / name / "settings.json").exists()
-        pretrain(
-            work / "frames", work / "catalogue.parquet", work / name, settings, start=RANDOM, resume=resume
-        )
-    agent = set(read_catalogue(work / "catalogue.parquet").filter(pl.col("contrast_agent"))["clip"])
-    rows = [["method", "pre-training", "labels", *BARE, "mean", "− logit-adjusted, once", "agent told"]]
-    reference = None
-    begins = [(method, "") for method in LABELS_ONLY] + list(itertools.product(SEMI, POLARITY))
-    for (method, begin), twice in itertools.product(begins, (False, True)):
-        found: dict[str, list[NDArray[np.int64]]] = {}
-        told = []
-        for draw in range(options.draws):
-            run = work / "runs" / f"{method}-{begin or 'none'}-{'twice' if twice else 'once'}-{draw}"
-            few = labels(work, twice, options.labelled, draw)
-            if not (run / "predictions.parquet").exists():
-                began = time.monotonic()
-                taught = TrainSettings(method=method, steps=options.steps, seed=draw, **same)
-                train(work / "frames", few, run, taught, encoder=work / begin if begin else None)
-                print(f"  {run.name}: {time.monotonic() - began:.0f} s", flush=True)
-            confusion, right = counts(run, agent)
-            found.setdefault(method, []).append(confusion)
-            told.append(right.mean())
-            if method == "label-propagation":
-                for name, classes in (("probe", False), ("probe of 26 classes", True)):
-                    found.setdefault(name, []).append(probed(run, few, agent, classes=classes))
-        for name, confusions in found.items():
-            drawn = bootstrap(np.stack(confusions), figures)
-            if (name, twice) == ("logit-adjusted", False):
-                reference = drawn
-            *each, mean = percentile_intervals(drawn)
-            gain = ""
-            if reference is not None:
-                one = percentile_intervals(difference(drawn, reference))[-1]
-                gain = f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
-            cells = [f"{one.value:.3f}" for one in each] + [
-                f"{mean.value:.3f} ({mean.low:.3f}–{mean.high:.3f})"
-            ]
-            how = "with and without agent" if twice else "without"
-            rows.append([name, begin, how, *cells, gain, f"{np.mean(told):.2f}" if name == method else ""])
-    print(f"F1 on clips with contrast agent of test patients\n{table(rows)}")
+    options.work.mkdir(parents=True, exist_ok=True)
+    if not (options.work / "frames" / "store.json").exists():
+        phantom(options.work, options)
+    pretrainings, cases = plan(options)
+    run_all(pretrainings, options.workers)
+    run_all([job for jobs in cases.values() for job in jobs], options.workers)
+    agent = set(read_catalogue(options.work / "catalogue.parquet").filter(pl.col("contrast_agent"))["clip"])
+    print(f"F1 on clips with contrast agent of test patients\n{table(report(cases, agent))}")
 
 
 if __name__ == "__main__":

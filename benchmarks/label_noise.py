@@ -13,7 +13,6 @@ the wrong ones that are suspects (recall).
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,8 @@ from apical.judge.intervals import bootstrap, difference, patient_confusions, pe
 from apical.learn.predictions import Predictions
 from apical.learn.start import settings_of
 from apical.learn.suspects import check_labels
-from apical.learn.train import train
 from exam_parts import VIEWS, figures
+from many_runs import Job, run_all
 from phantom_lab import table
 
 METHODS = ("logit-adjusted", "label-propagation", "self-training")
@@ -69,27 +68,28 @@ def labels_of(options: argparse.Namespace, share: float, draw: int) -> Path:
     return Path(options.work / f"labels-{share}-{draw}.parquet")
 
 
-def learned(options: argparse.Namespace, method: str, share: float, draw: int) -> NDArray[np.int64]:
-    """Confusions (P, k, k) of the patients who judge, after `method` learned from such labels."""
-    run = options.work / "runs" / f"{method}-{share}-{draw}"
-    if not (run / "predictions.parquet").exists():
-        began = time.monotonic()
-        pretrained = settings_of(options.encoder)
-        settings = TrainSettings(
-            method=method,
-            steps=options.steps,
-            seed=draw,
-            learning_rate=4e-3,
-            precision="bf16",
-            encoder=pretrained.encoder,
-            input_size=pretrained.input_size,
-        )
-        start = options.encoder if method in (*NEEDS_ENCODER, *EITHER) else None
-        train(options.frames, labels_of(options, share, draw), run, settings, encoder=start)
-        print(f"  {run.name}: {time.monotonic() - began:.0f} s", flush=True)
-    said = Predictions.load(run / "predictions.parquet")
-    judged = said.select(said.split == options.split)
-    return patient_confusions(judged.label, judged.predicted, judged.patient, len(VIEWS))
+def job_of(options: argparse.Namespace, method: str, share: float, draw: int) -> Job:
+    """`method` learning from such labels."""
+    pretrained = settings_of(options.encoder)
+    settings = TrainSettings(
+        method=method,
+        steps=options.steps,
+        seed=draw,
+        learning_rate=4e-3,
+        precision="bf16",
+        encoder=pretrained.encoder,
+        input_size=pretrained.input_size,
+    )
+    start = options.encoder if method in (*NEEDS_ENCODER, *EITHER) else None
+    out = options.work / "runs" / f"{method}-{share}-{draw}"
+    return Job(options.frames, labels_of(options, share, draw), out, settings, start)
+
+
+def judged(options: argparse.Namespace, job: Job) -> NDArray[np.int64]:
+    """Confusions (P, k, k) of the patients who judge, after that."""
+    said = Predictions.load(job.out / "predictions.parquet")
+    said = said.select(said.split == options.split)
+    return patient_confusions(said.label, said.predicted, said.patient, len(VIEWS))
 
 
 def main() -> None:
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     whole = read_catalogue(options.catalogue)
@@ -115,11 +116,18 @@ def main() -> None:
         quality = [f"{value:.2f}" for value in mean[3:]] if share else ["", ""]
         rows.append([f"{share:.0%}", *(f"{value:.0f}" for value in mean[:3]), *quality])
     print(f"{table(rows)}\n", flush=True)
+    draws = range(options.draws)
+    jobs = {
+        (method, share): [job_of(options, method, share, draw) for draw in draws]
+        for method in options.methods
+        for share in options.shares
+    }
+    run_all([job for some in jobs.values() for job in some], options.workers)
     first = f"− with {options.shares[0]:.0%} wrong"
     rows = [["method", "wrong", "rare", "common", f"rare {first}", f"common {first}"]]
     for method in options.methods:
         drawn = [
-            bootstrap(np.stack([learned(options, method, share, n) for n in range(options.draws)]), figures)
+            bootstrap(np.stack([judged(options, job) for job in jobs[method, share]]), figures)
             for share in options.shares
         ]
         for share, one in zip(options.shares, drawn, strict=True):
