@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from apical.errors import WrongCall
 from apical.learn.backbones import build_encoder
 from apical.learn.classifier import Classifier, CosineHead
 from apical.learn.clips import load_clips
+from apical.learn.lessons import Desk
 from apical.learn.methods import log_prior_of
 from apical.learn.predictions import Predictions
 from apical.learn.probe import fit_prototypes
+from apical.learn.self_training import self_train
 from apical.learn.start import RANDOM, SHIPPED, load_encoder
 from apical.learn.train import choose_encoder, load_classifier, train
 from apical.views import standard_vocabulary
@@ -128,6 +131,25 @@ def test_self_training_shares_out_its_steps(exams, few, tmp_path, training, enco
         rates = [json.loads(line)["learning_rate"] for line in (run / "metrics.jsonl").open()]
         assert len(rates) == 31
         assert sum(now < before / 5 for before, now in pairwise(rates[::-1])) == fits
+
+
+@pytest.mark.parametrize(("pretrained", "begun"), [(True, 2), (False, 1)])
+def test_students_begin_anew_on_an_encoder_and_go_on_without(exams, training, monkeypatch, pretrained, begun):
+    """From random weights the student is the teacher, taught further; on an encoder it is another network."""
+    clips = load_clips(exams / "frames", exams / "catalogue.parquet", standard_vocabulary())
+    settings, cpu = training("self-training", steps=4), torch.device("cpu")
+    desk = Desk(clips.in_split("train").labelled(), settings, 1, 13, cpu, np.random.default_rng(0))
+    given, fitted = [], []
+
+    def begin():
+        given.append(Classifier(build_encoder(settings.encoder), 13))
+        return given[-1]
+
+    trainer = SimpleNamespace(done=0, fit=lambda learner, *rest, **options: fitted.append(learner.classifier))
+    last = self_train(trainer, desk, clips.in_split("train"), begin, pretrained=pretrained)
+    assert len(given) == begun
+    assert last is given[-1]
+    assert [one is last for one in fitted] == [True] * (1 if pretrained else 2)
 
 
 def test_too_few_steps_for_all_students_are_refused_and_heads_are_always_retrained(exams, tmp_path, training):

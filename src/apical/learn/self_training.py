@@ -1,6 +1,8 @@
 """Self-training: a classifier teaches its successor, with what whole exams have to say.
 
-Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. A student begins where its teacher began.
+Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. On a pre-trained encoder a student begins
+where its teacher began; from random weights it goes on from its teacher, which is better there
+(docs/study.md).
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ def self_train(
     for number in range(rounds):
         said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
         target = exam_targets(said, everything, settings.exams, shares_of_views)[unlabelled]
-        teacher = begin()
+        if pretrained:
+            teacher = begin()
         lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
         if len(others):
             lesson = with_targets(desk, others, torch.from_numpy(target).float())
