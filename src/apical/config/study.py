@@ -55,7 +55,10 @@ class StudySettings(Settings):
     methods: dict[str, MethodSettings] = Field(min_length=1)
     baseline: str = "naive"
     comparisons: tuple[tuple[str, str], ...] = Field((), description="beside each against the baseline")
-    judge: JudgeSettings = JudgeSettings()
+    judge: JudgeSettings = Field(
+        JudgeSettings(resamples=10_000),
+        description="Holm's correction of many comparisons wants many resamples",
+    )
     split: Literal["test", "validation"] = Field("test", description="whose clips are judged")
 
     @property
