@@ -22,7 +22,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apical.catalogue import limit_labels, read_catalogue, write_catalogue
-from apical.config import AugmentSettings, PretrainSettings, TrainSettings
+from apical.config import EITHER, NEEDS_ENCODER, AugmentSettings, PretrainSettings, TrainSettings
 from apical.judge import metrics
 from apical.judge.intervals import bootstrap, difference, patient_confusions, percentile_intervals
 from apical.learn.predictions import Predictions
@@ -34,7 +34,7 @@ from study_grounds import phantom
 BARE = tuple(view for view in VIEWS if view in ("PLAX", "PSAX-PM", "A2C", "A3C"))
 IS_BARE = np.isin(VIEWS, BARE)
 POLARITY = {"plain": 0.0, "polarity": 0.3}
-METHODS = {"logit-adjusted": False, "label-propagation": True, "self-training": True}  # pre-trained or not
+METHODS = ("logit-adjusted", "label-propagation", "self-training")
 Case = tuple[str, str, bool]  # method, crops, whether labelled twice
 
 
@@ -111,7 +111,7 @@ def plan(options: argparse.Namespace) -> tuple[list[Job], dict[Case, list[Job]]]
                 labels(work, twice, options.labelled, draw),
                 work / "runs" / f"{method}-{name}-{'twice' if twice else 'once'}-{draw}",
                 settings.model_copy(update={"seed": draw}),
-                work / name if METHODS[method] else None,
+                work / name if method in (*NEEDS_ENCODER, *EITHER) else None,
             )
             for draw in range(options.draws)
         ]

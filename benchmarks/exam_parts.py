@@ -27,10 +27,9 @@ from apical.judge import metrics
 from apical.judge.intervals import bootstrap, difference, patient_confusions, percentile_intervals
 from apical.learn.classifier import Classifier, window_features
 from apical.learn.clips import Clips, load_clips
-from apical.learn.exams import learn_exams, name_exams
-from apical.learn.methods import log_prior_of
 from apical.learn.probe import fit_head, fit_on_features, one_hot
 from apical.learn.start import load_encoder
+from apical.learn.train import answers_in_exams
 from apical.views import standard_vocabulary
 from phantom_lab import catalogue_of, table
 
@@ -115,14 +114,12 @@ class Features:
 
     def in_exams(
         self, said: NDArray[np.float32], label: NDArray[np.int64], settings: TrainSettings, *, order: bool
-    ) -> NDArray[np.float64]:
+    ) -> NDArray[np.float32]:
         """Log-probabilities (n, k), each clip given its exam; exams are learned from those of training."""
         exams = settings.exams.model_copy(update={"order": order})
-        training = self.clips.split == "train"
-        count = np.bincount(label[label >= 0], minlength=len(VIEWS))
-        few = replace(self.clips, label=label).select(training)
-        prior = learn_exams(said[training], few, exams, log_prior_of(settings, count))
-        return name_exams(said, self.clips, prior, exams)
+        return answers_in_exams(
+            said, replace(self.clips, label=label), settings.model_copy(update={"exams": exams})
+        )
 
 
 def answers(

@@ -33,7 +33,7 @@ def study_page(study: Study) -> str:
         f"Rare views: {', '.join(settings.rare)}. "
         + (
             f"A common view has labels of {'all' if settings.common == 'all' else settings.common} patients."
-            if len(named) == len(MEANS)
+            if "common-view F1" in named
             else "No other view is judged."
         ),
         f"Judged on {study.clips} labelled clips of {study.patients} {settings.split} patients. F1 × 100, "
