@@ -14,7 +14,7 @@ from apical.cli import run
 from apical.cli.options import COULD_NOT, DONE, DONE_WITH_PROBLEMS, WRONG_CALL
 from apical.ingest.facts import WITH_SECTOR
 
-SECRETS = ("JOHANNA", "DOE", "4711")
+SECRETS = ("JOHANNA", "DOE", "47110815")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def exams(tmp_path_factory):
 
 @pytest.fixture
 def sound(exams, tmp_path):
-    folder = tmp_path / "MRN-4711"
+    folder = tmp_path / "MRN-47110815"
     folder.mkdir()
     for number, clip in enumerate(exams[:3]):
         shutil.copy(clip, folder / f"DOE_{number}.dcm")
@@ -75,7 +75,7 @@ def test_a_sound_folder(sound, tmp_path, capsys):
     assert len(copies(tmp_path / "clean")) == 3
     assert clean(sound, tmp_path / "clean") == DONE
     assert "Cleaning: 6/6, " in capsys.readouterr().err
-    assert {file.name for file in tmp_path.iterdir()} == {"MRN-4711", "clean", "salt.key"}
+    assert {file.name for file in tmp_path.iterdir()} == {"MRN-47110815", "clean", "salt.key"}
 
 
 def test_broken_files_are_a_line_each(mixed, tmp_path, capsys):
@@ -135,13 +135,13 @@ def test_a_clip_without_a_trusted_sector(sound, tmp_path, capsys):
         ("empty", "clean", [], COULD_NOT, "holds no DICOM files, videos or pictures"),
         ("bogus://JOHANNA", "clean", [], COULD_NOT, "'bogus://' is no kind of source"),
         ("memory://JOHANNA/none", "clean", [], COULD_NOT, "the source cannot be listed"),
-        ("MRN-4711", "MRN-4711/clean", [], WRONG_CALL, "would lie among the originals"),
-        ("MRN-4711", "used", [], COULD_NOT, "'used' holds something else"),
-        ("MRN-4711", "file/clean", [], COULD_NOT, "cannot be written"),
-        ("MRN-4711", "clean", ["--salt", "clean/k"], WRONG_CALL, "would lie among the clean copies"),
-        ("MRN-4711", "clean", ["--salt", "file"], COULD_NOT, "'file' is no salt"),
-        ("MRN-4711", "clean", ["--mapping", "salt.key"], WRONG_CALL, "cannot be one file"),
-        ("MRN-4711", "clean", ["--least-confidence", 2], WRONG_CALL, "less than or equal to 1"),
+        ("MRN-47110815", "MRN-47110815/clean", [], WRONG_CALL, "would lie among the originals"),
+        ("MRN-47110815", "used", [], COULD_NOT, "'used' holds something else"),
+        ("MRN-47110815", "file/clean", [], COULD_NOT, "cannot be written"),
+        ("MRN-47110815", "clean", ["--salt", "clean/k"], WRONG_CALL, "would lie among the clean copies"),
+        ("MRN-47110815", "clean", ["--salt", "file"], COULD_NOT, "'file' is no salt"),
+        ("MRN-47110815", "clean", ["--mapping", "salt.key"], WRONG_CALL, "cannot be one file"),
+        ("MRN-47110815", "clean", ["--least-confidence", 2], WRONG_CALL, "less than or equal to 1"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(sound, tmp_path, monkeypatch, capsys, source, out, more, code, line):
@@ -175,7 +175,7 @@ def test_options_reach_the_copies(sound, tmp_path):
     assert {copy.file_meta.TransferSyntaxUID.name for copy in read} == {"RLE Lossless"}
     assert {copy.LongitudinalTemporalInformationModified for copy in read} == {"UNMODIFIED"}
     assert {file.name for file in (tmp_path / "safe").iterdir()} == {"m.csv", "k"}
-    assert {file.name for file in tmp_path.iterdir()} == {"MRN-4711", "clean", "safe"}
+    assert {file.name for file in tmp_path.iterdir()} == {"MRN-47110815", "clean", "safe"}
 
 
 def test_options_from_a_file(sound, tmp_path, capsys):
@@ -233,11 +233,11 @@ def test_inspect_for_programs(mixed, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        (["MRN-4711", "--out", "o.jpg"], WRONG_CALL, "a picture cannot be written as '.jpg'"),
+        (["MRN-47110815", "--out", "o.jpg"], WRONG_CALL, "a picture cannot be written as '.jpg'"),
         (["empty"], WRONG_CALL, "there is no clip in what was given"),
         (["bogus://JOHANNA"], COULD_NOT, "'bogus://' is no kind of source"),
         (["memory://JOHANNA/none"], COULD_NOT, "a source cannot be listed"),
-        (["MRN-4711", "--size", "40", "--config", "none.yaml"], WRONG_CALL, "none.yaml"),
+        (["MRN-47110815", "--size", "40", "--config", "none.yaml"], WRONG_CALL, "none.yaml"),
     ],
 )
 def test_what_inspect_cannot_do_is_one_line(sound, tmp_path, monkeypatch, capsys, words, code, line):

@@ -28,7 +28,7 @@ def exams(tmp_path_factory):
 @pytest.fixture
 def mixed(exams, tmp_path):
     """Its files in part, some of them broken, one in an archive; a copy to be changed."""
-    folder = tmp_path / "MRN-4711"
+    folder = tmp_path / "MRN-47110815"
     clips = sorted(exams.rglob("*.dcm"))
     folder.mkdir()
     for number, clip in enumerate(clips[:3]):
@@ -118,7 +118,7 @@ def test_no_name_of_a_file_is_printed(mixed, tmp_path, capsys, monkeypatch, more
     monkeypatch.chdir(tmp_path)
     assert scan(mixed, "c.parquet", *more) == DONE_WITH_PROBLEMS
     printed = capsys.readouterr()
-    for secret in ("JOHANNA", "DOE", "4711", str(tmp_path)):
+    for secret in ("JOHANNA", "DOE", "47110815", str(tmp_path)):
         assert secret not in printed.out + printed.err
 
 

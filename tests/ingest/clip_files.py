@@ -21,7 +21,7 @@ REAL_DICOM = SHARED / "dicom-dev"
 CAMUS = SHARED / "camus-dev"
 
 # Planted in every header and burnt into every synthetic picture; none may leave ingest.
-NAME, PATIENT_ID, SECRETS = "DOE^JOHANNA", "MRN-4711-88", ("DOE", "JOHANNA", "4711")
+NAME, PATIENT_ID, SECRETS = "DOE^JOHANNA", "MRN-47110815-88", ("DOE", "JOHANNA", "47110815")
 
 
 def fan_mask(rows: int, columns: int) -> NDArray[np.bool_]:
@@ -137,7 +137,7 @@ def write_dicom(
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.3.1"
     defaults = {
         "SOPInstanceUID": generate_uid(),
-        "StudyInstanceUID": "1.2.3.4711",
+        "StudyInstanceUID": "1.2.3.47110815",
         "SeriesInstanceUID": "1.2.3.4",
         "Modality": "US",
         "PatientName": NAME,

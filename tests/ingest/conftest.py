@@ -51,7 +51,7 @@ def study(tmp_path: Path, frames: NDArray[np.uint8]) -> Callable[[int], Path]:
                 np.roll(frames, number, axis=0)[:4],
                 SOPInstanceUID=f"1.2.3.{number}",
                 PatientID=f"{PATIENT_ID}-{number % 2}",
-                StudyInstanceUID=f"1.2.3.4711.{number % 2}",
+                StudyInstanceUID=f"1.2.3.47110815.{number % 2}",
             )
         return folder
 

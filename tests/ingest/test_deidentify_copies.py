@@ -169,7 +169,7 @@ def test_what_stays_if_asked_for(tmp_path: Path) -> None:
     assert not any(plain.get(name) for name in elements)
     kept = one_copy(path, tmp_path / "out 2", cleaner(keep_uids=True, keep_patient=True))
     assert (kept.PatientSex, kept.PatientAge, kept.PatientSize, kept.PatientWeight) == ("F", "090Y", 1.6, 61)
-    assert (kept.SOPInstanceUID, kept.StudyInstanceUID) == ("1.2.3.99", "1.2.3.4711")
+    assert (kept.SOPInstanceUID, kept.StudyInstanceUID) == ("1.2.3.99", "1.2.3.47110815")
     assert kept.PatientID == plain.PatientID != PATIENT_ID
 
 

@@ -314,8 +314,8 @@ def test_patient_key_and_its_fallback(tmp_path: Path, frames: NDArray[np.uint8])
         return DicomClip(write_dicom(tmp_path / "a.dcm", frames[:1], **elements)).facts.patient_key
 
     assert key() == key(IssuerOfPatientID="HOSPITAL")
-    assert key(PatientID="") == key(PatientID=None) == "1.2.3.4711"
-    assert "4711" not in repr(DicomClip(tmp_path / "a.dcm").facts)
+    assert key(PatientID="") == key(PatientID=None) == "1.2.3.47110815"
+    assert "47110815" not in repr(DicomClip(tmp_path / "a.dcm").facts)
 
 
 def test_no_file_meta(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
@@ -333,7 +333,7 @@ def test_no_file_meta(tmp_path: Path, frames: NDArray[np.uint8]) -> None:
     ("content", "problem"),
     [
         (b"", "empty file"),
-        (b"Patient DOE^JOHANNA, MRN-4711, was seen today.\n" * 9, "not a DICOM file"),
+        (b"Patient DOE^JOHANNA, MRN-47110815, was seen today.\n" * 9, "not a DICOM file"),
         (bytes(range(256)) * 40, "not a DICOM file"),
         (bytes(128) + b"DICM", "incomplete DICOM file"),
     ],
@@ -374,7 +374,7 @@ def test_cut_and_garbled_files_never_raise_anything_else(tmp_path: Path, kind: s
     compress = {"rle": RLE, "jpeg-ls": JPEG_LS, "jpeg-2000": JPEG_2000}.get(kind)
     whole = write_dicom(tmp_path / "DOE.dcm", small, jpeg=kind == "jpeg", compress=compress).read_bytes()
     generator = np.random.default_rng(0)
-    path = tmp_path / "JOHANNA 4711.dcm"
+    path = tmp_path / "JOHANNA 47110815.dcm"
     for trial in range(150):
         content = bytearray(whole[: generator.integers(len(whole))] if trial % 2 else whole)
         for _ in range(0 if trial % 4 == 1 else 4):

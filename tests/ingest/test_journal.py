@@ -55,7 +55,7 @@ def test_only_new_and_changed_files_are_read_again(tmp_path: Path, study: Study,
     assert scan(folder, out, ONE)[0].equals(first)
     assert reads == []
     write_dicom(folder / "new.dcm", screen(2), SOPInstanceUID="1.2.3.9")
-    person = {"PatientID": f"{PATIENT_ID}-1", "StudyInstanceUID": "1.2.3.4711.1"}
+    person = {"PatientID": f"{PATIENT_ID}-1", "StudyInstanceUID": "1.2.3.47110815.1"}
     write_dicom(folder / "DOE_01.dcm", screen(3), SOPInstanceUID="1.2.3.1", **person)
     touch(folder / "DOE_02.dcm")
     (folder / "DOE_03.dcm").unlink()

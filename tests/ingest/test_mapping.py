@@ -41,7 +41,7 @@ def test_originals_beside_their_pseudonyms(tmp_path: Path, study: Study, workers
     scan(folder, tmp_path / "c.parquet", settings, mapping=tmp_path / "safe" / "mapping.csv")
     key = Pseudonyms.load_or_create(tmp_path / "salt.key")
     patients = {
-        f"{PATIENT_ID}-0": "1.2.3.4711.0", f"{PATIENT_ID}-1": "1.2.3.4711.1", "Müller, 1": "9.8",
+        f"{PATIENT_ID}-0": "1.2.3.47110815.0", f"{PATIENT_ID}-1": "1.2.3.47110815.1", "Müller, 1": "9.8",
     }  # fmt: skip
     header, *rows = rows_of(tmp_path / "safe" / "mapping.csv")
     assert header == HEADER
@@ -67,7 +67,7 @@ def test_originals_stand_nowhere_else(tmp_path: Path, study: Study) -> None:
     table = pl.read_parquet(tmp_path / "c.parquet").drop("path")
     kept = [table.write_ndjson().encode()]
     kept += [path.read_bytes() for path in tmp_path.iterdir() if path.is_file() and path.suffix != ".csv"]
-    for secret in (PATIENT_ID.encode(), b"1.2.3.4711"):
+    for secret in (PATIENT_ID.encode(), b"1.2.3.47110815"):
         assert not any(secret in content for content in kept)
 
 

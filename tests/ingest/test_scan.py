@@ -51,7 +51,7 @@ def messy_tree(folder: Path, frames: NDArray[np.uint8]) -> None:
     good = write_dicom(folder / "a" / "DOE.dcm", frames[:2], SOPInstanceUID="1.2.3")
     shutil.copy(good, folder / "a" / "copy.dcm")
     (folder / "a" / "cut.dcm").write_bytes(good.read_bytes()[:700])
-    (folder / "a" / "text.dcm").write_text("DOE^JOHANNA MRN-4711 " * 20)
+    (folder / "a" / "text.dcm").write_text("DOE^JOHANNA MRN-47110815 " * 20)
     (folder / "a" / "empty.dcm").touch()
     (folder / "a" / "empty too.dcm").touch()
     shutil.copy(good, folder / "a" / "no suffix")
@@ -234,7 +234,7 @@ def test_a_new_clip_gets_the_split_of_its_patient(tmp_path: Path, study: Study) 
     write_catalogue(table.with_columns(patient=corrected, split=splits, view=pl.lit("A4C")), out)
     new = screen(2)
     write_dicom(folder / "n0.dcm", new, PatientID=f"{PATIENT_ID}-0", StudyInstanceUID="9")
-    write_dicom(folder / "n1.dcm", new, PatientID="", StudyInstanceUID="1.2.3.4711.1")
+    write_dicom(folder / "n1.dcm", new, PatientID="", StudyInstanceUID="1.2.3.47110815.1")
     cv2.imwrite(str(folder / "other.png"), screen(1, seed=4)[0])
     again, _ = scan(folder, out, ONE)
     rows = described(again, folder.resolve())
@@ -321,7 +321,7 @@ def test_files_that_show_two_splits_to_be_one_patient_are_refused(tmp_path: Path
     folder, out = study(2), tmp_path / "c.parquet"
     table, _ = scan(folder, out, ONE)
     write_catalogue(table.with_columns(split=pl.Series(["train", "test"])), out)
-    write_dicom(folder / "z.dcm", screen(2), PatientID=f"{PATIENT_ID}-0", StudyInstanceUID="1.2.3.4711.1")
+    write_dicom(folder / "z.dcm", screen(2), PatientID=f"{PATIENT_ID}-0", StudyInstanceUID="1.2.3.47110815.1")
     with pytest.raises(PatientOverlap):
         scan(folder, out, ONE)
     assert read_catalogue(out)["split"].to_list() == ["train", "test"]
