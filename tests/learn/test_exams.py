@@ -22,23 +22,36 @@ def clips(exams):
     return load_clips(exams / "frames", exams / "catalogue.parquet", VIEWS).in_split("train")
 
 
-def unsure(clips, seed=0):
+def unsure(clips, seed=0, right=2):
     """Log-probabilities that are right more often than not."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(size=(len(clips), len(VIEWS))) + 2 * np.eye(len(VIEWS))[clips.label]
+    logits = generator.normal(size=(len(clips), len(VIEWS))) + right * np.eye(len(VIEWS))[clips.label]
     return (logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))).astype(np.float32)
 
 
 def test_targets_are_labels_where_there_are_any_and_shares_elsewhere(clips):
     said = unsure(clips)
     few = replace(clips, label=np.where(np.arange(len(clips)) % 3 == 0, clips.label, -1))
-    target = exam_targets(said, few, ExamSettings())
+    target = exam_targets(said, few, ExamSettings(doubt=False))
     known = few.label >= 0
     np.testing.assert_array_equal(target[known], np.eye(len(VIEWS))[few.label[known]])
     np.testing.assert_allclose(target.sum(axis=1), 1)
-    alone = exam_targets(said, few, ExamSettings(teach=False))
+    alone = exam_targets(said, few, ExamSettings(teach=False, doubt=False))
     np.testing.assert_allclose(alone[~known], np.exp(said[~known]), rtol=1e-5)
     assert np.abs(target - alone)[~known].max() > 0.05
+
+
+def test_labels_that_exams_contradict_are_doubted(clips):
+    """A quarter of them wrong: what is learned instead is their view more often than the label is."""
+    said = unsure(clips, right=10)
+    wrong = np.arange(len(clips)) % 4 == 0
+    noisy = replace(clips, label=np.where(wrong, (clips.label + 5) % len(VIEWS), clips.label))
+    target = exam_targets(said, noisy, ExamSettings())
+    np.testing.assert_allclose(target.sum(axis=1), 1)
+    assert target[wrong, noisy.label[wrong]].mean() < 0.5 < target[wrong, clips.label[wrong]].mean()
+    assert target[~wrong, clips.label[~wrong]].mean() > 0.95
+    believed = exam_targets(said, clips, ExamSettings())
+    assert believed[np.arange(len(clips)), clips.label].mean() > 0.98
 
 
 def test_exams_of_one_of_each_view_are_named_better_together(clips):

@@ -170,3 +170,5 @@ def test_what_shares_a_classifier_believes_in_follows_from_its_method(training):
         np.testing.assert_allclose(log_prior_of(training(method), count), 0 * shares, atol=1e-6)
     half = training("fine-tune", imbalance=ImbalanceSettings(adjustment=0.5))
     np.testing.assert_allclose(log_prior_of(half, count), shares / 2, atol=1e-6)
+    evenly = training("self-training", imbalance=ImbalanceSettings(adjustment=0.5))
+    np.testing.assert_allclose(log_prior_of(evenly, count), 0 * shares, atol=1e-6)

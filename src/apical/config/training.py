@@ -65,8 +65,8 @@ class ContrastSettings(Settings):
 class PseudoSettings(Settings):
     """What is made of clips nobody labelled (self-training, fixmatch, mixmatch)."""
 
-    share: float = Field(0.5, gt=0, lt=1, description="of the crops of a batch")
-    weight: float = Field(1.0, ge=0, description="of their loss")
+    share: float = Field(0.5, gt=0, lt=1, description="fixmatch, mixmatch: of the crops of a batch")
+    weight: float = Field(1.0, ge=0, description="fixmatch, mixmatch: of their loss")
     confidence: float = Field(0.8, ge=0, lt=1, description="fixmatch: least, of a target")
     align: Literal["none", "uniform", "labels"] = Field(
         "uniform", description="fixmatch, mixmatch: how often views are expected among targets"
@@ -92,6 +92,7 @@ class ExamSettings(Settings):
         True, description="label-propagation, self-training: other clips are named exam by exam to learn from"
     )
     rounds: int = Field(4, ge=0, description="how often a linear layer learns from exams so named")
+    doubt: bool = Field(True, description="labels that exams contradict are believed less to learn from")
     order: bool = Field(True, description="the order of filming is used, where it is known")
     strength: float = Field(
         1.0, ge=0, le=100, description="of the expected number of clips a view in an exam"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from apical.config import ExamSettings
 from apical.learn.clips import Clips
 from apical.learn.decoding import ExamPrior, decode, fit_prior
+from apical.learn.doubt import believed_labels
 
 Values = NDArray[np.float64]
 
@@ -65,9 +66,14 @@ def exam_targets(
     if settings.teach and has_exams(clips):
         prior = learn_exams(log_probabilities, clips, settings, log_prior)
         said = np.exp(name_exams(log_probabilities, clips, prior, settings))
+    said /= said.sum(axis=1, keepdims=True)
     known = clips.label >= 0
-    said[known] = np.eye(said.shape[1])[clips.label[known]]
-    return np.asarray(said / said.sum(axis=1, keepdims=True))
+    said[known] = (
+        believed_labels(said[known], clips.label[known])[0]
+        if settings.doubt
+        else np.eye(said.shape[1])[clips.label[known]]
+    )
+    return np.asarray(said)
 
 
 def softened(log_probabilities: NDArray[np.float32]) -> Values:

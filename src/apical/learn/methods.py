@@ -107,7 +107,7 @@ def retrain_head(trainer: Trainer, desk: Desk, classifier: Classifier) -> None:
 
 def log_prior_of(settings: TrainSettings, count: NDArray[np.int64]) -> NDArray[np.float64]:
     """Log shares of views, (k,), that the method's classifier believes in, from labelled clips a view."""
-    if settings.method in ("class-balanced", "crt", "prototype"):
+    if settings.method in ("class-balanced", "crt", "prototype", "self-training"):
         return believed(count, 1.0)
     plain = settings.method in ("naive", "focal", "ldam-drw")
     return believed(count, 0.0 if plain else settings.imbalance.adjustment)

@@ -109,26 +109,22 @@ def mixmatch(desk: Desk, classifier: Classifier, everything: Clips) -> Lesson:
     return lesson
 
 
-def with_targets(desk: Desk, unlabelled: Clips, target: Tensor) -> Lesson:
-    """Labelled clips, and clips with given targets, of each likeliest view as many.
+def on_targets(desk: Desk, clips: Clips, target: Tensor) -> Lesson:
+    """Clips with given targets, labelled ones among them, of each likeliest view as many.
+
+    So a label weighs no more than what is said of other clips of its view, which outvote a wrong one.
 
     Args:
-        desk: of the labelled clips.
-        unlabelled: m clips.
-        target: (m, k), rows adding up to 1.
+        desk: draws and crops.
+        clips: n clips.
+        target: (n, k), rows adding up to 1.
     """
     likeliest = target.argmax(dim=1).numpy()
-    weight = desk.settings.pseudo.weight
 
     def lesson(network: nn.Module, step: int) -> Tensor:
-        n = desk.others
-        labelled = desk.draw(desk.settings.batch_frames - n)
-        others = imbalance.draw_evenly(likeliest, n, desk.generator)
-        logits = _two_kinds(desk, network, labelled, unlabelled, desk.rows(unlabelled, others))
-        known = F.cross_entropy(desk.adjusted(logits[: len(labelled)]), desk.label(labelled))
-        return known + weight * soft_cross_entropy(
-            logits[len(labelled) :], target[torch.from_numpy(others)].to(desk.device)
-        )
+        chosen = imbalance.draw_evenly(likeliest, desk.settings.batch_frames, desk.generator)
+        logits, _ = network(desk.crops(clips, desk.rows(clips, chosen)))
+        return soft_cross_entropy(logits, target[torch.from_numpy(chosen)].to(desk.device))
 
     return lesson
 
@@ -146,8 +142,8 @@ def clip_targets(desk: Desk, classifier: Classifier, clips: Clips, chosen: np.nd
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy against targets (n, k) whose rows add up to 1; 0 without rows."""
-    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean() if len(logits) else logits.sum()
+    """Mean cross-entropy against targets (n, k) whose rows add up to 1."""
+    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 def _draws(desk: Desk, everything: Clips) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from apical.learn.fitting import Trainer
 from apical.learn.imbalance import believed
 from apical.learn.lessons import Desk, Learner, supervised
 from apical.learn.probe import fit_propagated
-from apical.learn.pseudo import with_targets
+from apical.learn.pseudo import on_targets
 
 
 def self_train(
@@ -64,16 +64,13 @@ def self_train(
         lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
         trainer.fit(Learner(teacher).to(desk.device), lesson, settings.steps - rounds * each)
     fit_propagated(teacher, everything, settings, desk.device)
-    unlabelled = everything.label < 0
-    others = everything.select(unlabelled)
     for number in range(rounds):
         said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
-        target = exam_targets(said, everything, settings.exams, shares_of_views)[unlabelled]
+        target = exam_targets(said, everything, settings.exams, shares_of_views)
+        shares_of_views = believed(desk.count, 1.0)
         if pretrained:
             teacher = begin()
-        lesson = supervised(desk, adjustment=settings.imbalance.adjustment)
-        if len(others):
-            lesson = with_targets(desk, others, torch.from_numpy(target).float())
+        lesson = on_targets(desk, everything, torch.from_numpy(target).float())
         last = number == rounds - 1
         steps = settings.steps - trainer.done if last else each
         trainer.fit(Learner(teacher).to(desk.device), lesson, steps, encoder_rate=rate)
