@@ -30,7 +30,7 @@ from apical.judge import metrics
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips, load_clips
 from apical.learn.next_labels import what_next
-from apical.learn.probe import fit_on_features, probe_answers
+from apical.learn.probe import fit_on_features, probe_answers, propagated_answers
 from apical.learn.start import load_encoder
 from apical.learn.suspects import cross_fitted, embed_clips, likely_wrong
 from apical.views import standard_vocabulary
@@ -81,6 +81,17 @@ class Ground:
         with torch.no_grad():
             said = classifier.logits(torch.from_numpy(self.judged)).argmax(dim=1).numpy()
         return scores(said, self.judge.label)
+
+    def cross_fitted(self, label: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What `apical labels check` has said of each clip of the pool, (n, k), given these labels."""
+        return cross_fitted(
+            lambda known: propagated_answers(
+                self.features, replace(self.pool, label=known), SETTINGS, views=len(VIEWS)
+            ),
+            label,
+            self.pool.patient_code,
+            views=len(VIEWS),
+        )
 
 
 def curve(ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, *, spread: bool) -> list[float]:
@@ -137,7 +148,7 @@ def judge_check(ground: Ground, seeds: int) -> None:
     kinds = ("at random", "to the view it is confused with")
     rows = [["wrong", "how", "suspects", "precision", "recall", "probe", "without suspects", "propagation"]]
     truth = pool.label
-    clean = cross_fitted(features, truth, pool.patient_code, views=len(VIEWS), **FIT)
+    clean = ground.cross_fitted(truth)
     confused = np.zeros((len(VIEWS), len(VIEWS)))
     np.add.at(confused, truth, np.exp(clean))
     np.fill_diagonal(confused, 0)
@@ -151,7 +162,7 @@ def judge_check(ground: Ground, seeds: int) -> None:
                 if kind != kinds[0]:
                     other = confused[truth].argmax(axis=1)
                 label = np.where(wrong, other, truth)
-                said = cross_fitted(features, label, pool.patient_code, views=len(VIEWS), **FIT)
+                said = ground.cross_fitted(label)
                 suspect = likely_wrong(said, label)
                 everything = np.arange(len(label))
                 figures.append(

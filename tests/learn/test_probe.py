@@ -1,5 +1,8 @@
 """Linear fits reach their optimum: scikit-learn's numbers, hard and soft targets, contrast agent."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,9 +13,20 @@ from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import TrainSettings
 from apical.learn.backbones import build_encoder
 from apical.learn.classifier import Classifier
+from apical.learn.clips import load_clips
+from apical.learn.exams import learn_exams, name_exams
 from apical.learn.predictions import Predictions
-from apical.learn.probe import fit_agent, fit_head, fit_linear, one_hot
+from apical.learn.probe import (
+    fit_agent,
+    fit_head,
+    fit_linear,
+    fit_on_features,
+    one_hot,
+    probe_answers,
+    propagated_answers,
+)
 from apical.learn.train import load_classifier, train
+from apical.views import standard_vocabulary
 from learn.conftest import NETWORK
 
 
@@ -71,6 +85,34 @@ def test_the_head_is_fitted_to_features_as_they_are(classifier):
         said.append(classifier.logits(torch.from_numpy(features * scale)).softmax(dim=1).detach())
     torch.testing.assert_close(*said, atol=1e-3, rtol=1e-3)
     assert (said[0].argmax(dim=1).numpy() == label).mean() > 0.9
+
+
+def test_propagated_answers_are_those_of_the_fitted_layer_in_its_exams(exams):
+    """As the layer and the exams, called one by one; with few labels right more often than a probe."""
+    views = standard_vocabulary()
+    clips = load_clips(exams / "frames", exams / "catalogue.parquet", views).in_split("train")
+    features = clips.read(clips.first).reshape(len(clips), -1)[:, ::7].astype(np.float32)
+    features += 150 * features_of(*features.shape)
+    few = replace(clips, label=np.where(clips.patient_code < 2, clips.label, -1))
+    settings = TrainSettings()
+    answers = propagated_answers(features, few, settings, views=len(views))
+    taught = np.isin(np.arange(len(views)), few.label)
+    assert ((answers == -np.inf) == ~taught).all()
+    np.testing.assert_allclose(np.exp(answers).sum(axis=1), 1, atol=1e-6)
+    layer = Classifier(SimpleNamespace(features=features.shape[1]), len(views))
+    layer.taught[:] = torch.from_numpy(taught)
+    fit_on_features(layer, features, few, settings)
+    with torch.no_grad():
+        alone = layer.logits(torch.from_numpy(features)).log_softmax(dim=1).numpy()
+    equal = np.zeros(len(views))
+    together = name_exams(alone, few, learn_exams(alone, few, settings.exams, equal), settings.exams)
+    np.testing.assert_allclose(answers[:, taught], together[:, taught], atol=1e-6)
+    known = few.label >= 0
+    probed = probe_answers(
+        features[known], few.label[known], features, views=len(views), penalty=1e-2, adjustment=1.0
+    )
+    right, before = ((said.argmax(axis=1) == clips.label)[~known].mean() for said in (answers, probed))
+    assert right > before + 0.2
 
 
 def test_contrast_agent_is_a_logistic_regression(classifier):

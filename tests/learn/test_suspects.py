@@ -9,7 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.errors import CannotDo, WrongCall
+from apical.learn.probe import probe_answers
 from apical.learn.suspects import (
+    FOLDS,
     calibrated,
     check_labels,
     confident_joint,
@@ -18,8 +20,6 @@ from apical.learn.suspects import (
     patient_folds,
     suspicion,
 )
-
-PROBE = {"penalty": 1e-2, "adjustment": 1.0}
 
 # Inputs drawn at random; what cleanlab 2.9.0 (Apache-2.0) makes of them: compute_confident_joint, without and
 # with calibration, find_label_issues by noise rate, and 100 x get_label_quality_scores by normalised margin.
@@ -57,6 +57,18 @@ def exams(seed, patients=60, clips=6, views=4, wrong=0.0, spread=0.6):
     bad = random.random(len(patient)) < wrong
     label = np.where(bad, (truth + random.integers(1, views, len(patient))) % views, truth)
     return features.astype(np.float32), label, patient, bad
+
+
+def by_probes(features, label, patient, *, views, folds=FOLDS, penalty=1e-2, adjustment=1.0):
+    """What probes say of clips of patients that they did not see."""
+
+    def answer(known):
+        taught = known >= 0
+        return probe_answers(
+            features[taught], known[taught], features, views=views, penalty=penalty, adjustment=adjustment
+        )
+
+    return cross_fitted(answer, label, patient, views=views, folds=folds)
 
 
 def test_as_cleanlab_does():
@@ -143,7 +155,7 @@ def test_no_label_of_a_sure_classifier_that_agrees_is_listed():
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_errors_are_found(seed):
     features, label, patient, bad = exams(seed, wrong=0.08)
-    said = cross_fitted(features, label, patient, views=4, **PROBE)
+    said = by_probes(features, label, patient, views=4)
     wrong = likely_wrong(said, label)
     assert bad.sum() > 15
     assert wrong[bad].mean() > 0.8
@@ -154,14 +166,14 @@ def test_planted_errors_are_found(seed):
 
 def test_where_all_labels_are_right_hardly_any_is_listed():
     features, label, patient, _ = exams(5)
-    assert likely_wrong(cross_fitted(features, label, patient, views=4, **PROBE), label).mean() < 0.02
+    assert likely_wrong(by_probes(features, label, patient, views=4), label).mean() < 0.02
 
 
 def test_a_view_of_one_patient_is_not_judged():
     """Nobody else could teach how it looks; its clips are not wrong for that, and no clip surely shows it."""
     features, label, patient, _ = exams(1)
     label[patient == 7] = 4
-    said = cross_fitted(features, label, patient, views=6, **PROBE)
+    said = by_probes(features, label, patient, views=6)
     assert np.isnan(suspicion(said, label)[label == 4]).all()
     assert not likely_wrong(said, label)[label == 4].any()
     assert np.isfinite(suspicion(said, label)[label != 4]).all()
@@ -174,7 +186,7 @@ def test_a_view_of_two_patients_is_never_wrong_as_a_whole():
     features, label, patient, _ = exams(2)
     rare = np.isin(patient, [3, 4])
     label[rare] = 4
-    said = cross_fitted(features, label, patient, views=5, **PROBE)
+    said = by_probes(features, label, patient, views=5)
     assert (said[rare].argmax(axis=1) != 4).mean() > 0.8
     assert likely_wrong(said, label, most=1)[rare].mean() > 0.5
     assert likely_wrong(said, label)[rare].mean() == 0.5
@@ -184,16 +196,35 @@ def test_nobody_is_judged_by_a_probe_that_saw_the_patient():
     """A fold's answers are scikit-learn's, taught on the other folds alone."""
     features, label, patient, _ = exams(3, patients=20)
     fold = patient_folds(label, patient, 4)
-    said = cross_fitted(features, label, patient, views=4, folds=4, **PROBE)
+    said = by_probes(features, label, patient, views=4, folds=4)
     asked = fold == 2
     model = LogisticRegression(C=1 / (2 * (~asked).sum() * 1e-2), tol=1e-10, max_iter=5000)
     mean, deviation = features[~asked].mean(axis=0), features[~asked].std(axis=0)
     model.fit((features[~asked] - mean) / deviation, label[~asked])
-    plain = cross_fitted(features, label, patient, views=4, folds=4, penalty=1e-2, adjustment=0)
+    plain = by_probes(features, label, patient, views=4, folds=4, penalty=1e-2, adjustment=0)
     theirs = model.predict_proba((features[asked] - mean) / deviation)
     np.testing.assert_allclose(np.exp(plain[asked]), theirs, atol=2e-4)
     assert not np.allclose(np.exp(said[asked]), theirs, atol=2e-4)  # the adjustment is used
     np.testing.assert_allclose(np.exp(said).sum(axis=1), 1)
+
+
+def test_clips_without_a_label_help_to_answer_and_are_not_judged():
+    """Each is there whenever anybody is asked; nobody answers for a patient whose labels are known."""
+    label = np.array([0, 1, -1, 0, 1, -1, 1, -1])
+    patient = np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    asked = []
+
+    def answer(known):
+        asked.append(known)
+        return np.full((8, 2), float(-len(asked)))
+
+    said = cross_fitted(answer, label, patient, views=2, folds=3)
+    assert (said[label < 0] == -np.inf).all()
+    assert len(asked) == 3
+    for row in np.flatnonzero(label >= 0):
+        known = asked[int(-said[row, 0]) - 1]
+        assert (known[patient == patient[row]] == -1).all()
+        assert ((known == label) | (known == -1)).all()
 
 
 @given(st.integers(1, 20), st.integers(2, 6), st.integers(1, 5), st.integers(0, 10_000))
@@ -234,7 +265,7 @@ def test_folds_do_not_depend_on_the_numbers_of_patients():
 def test_fewer_patients_than_folds(patients):
     features, label, patient, _ = exams(0, patients=patients)
     assume(len(np.unique(label)) > 1)
-    said = cross_fitted(features, label, patient, views=4, folds=5, **PROBE)
+    said = by_probes(features, label, patient, views=4, folds=5)
     assert not np.isnan(said).any()
     assert np.isfinite(said).any() == (patients > 1)
     assert likely_wrong(said, label).shape == label.shape

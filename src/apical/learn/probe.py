@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from apical.config import TrainSettings
 from apical.learn.classifier import Classifier, classify_clips, window_features
 from apical.learn.clips import Clips
-from apical.learn.exams import exam_targets, has_exams
+from apical.learn.exams import exam_targets, has_exams, learn_exams, name_exams
 from apical.learn.graph import spread_labels
 from apical.learn.imbalance import believed, log_prior, log_share
 
 Targets = NDArray[np.float64]
+Layer = tuple[Tensor, Tensor]
+"""W (k, d) and b (k,), float64."""
 
 
 def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, device: torch.device) -> None:
@@ -25,34 +27,35 @@ def fit_probe(classifier: Classifier, teaching: Clips, settings: TrainSettings, 
 
 
 def fit_head(classifier: Classifier, features: Tensor, target: Targets, settings: TrainSettings) -> None:
-    """Fit the linear layer of a classifier, in place, to the optimum of a convex loss.
+    """Fit the linear layer of a classifier, in place, to the optimum of a convex loss; see `fit_layer`."""
+    _set_head(classifier, fit_layer(features, target, classifier.taught.cpu(), settings))
+
+
+def fit_layer(features: Tensor, target: Targets, taught: Tensor, settings: TrainSettings) -> Layer:
+    """A linear layer at the optimum of a convex loss.
 
     Multinomial logistic regression with logit adjustment: mean cross-entropy plus `probe_penalty` times the
     squared norm of the weights, for features scaled to unit variance.
 
     Args:
-        classifier: with a linear head.
         features: (n, d) float32.
         target: (n, k) float64, rows adding up to 1.
+        taught: (k,) bool, views that may be answered.
         settings: penalty and adjustment.
     """
+    offset = settings.imbalance.adjustment * log_share(target.sum(axis=0)).double()
+    return fit_unscaled(features, torch.from_numpy(target), offset, taught, settings.probe_penalty)
+
+
+def _set_head(classifier: Classifier, layer: Layer) -> None:
     if not isinstance(classifier.head, nn.Linear):
         raise ValueError("the head is not linear")
-    weight, bias = fit_unscaled(
-        features,
-        torch.from_numpy(target),
-        settings.imbalance.adjustment * log_share(target.sum(axis=0)).double(),
-        classifier.taught.cpu(),
-        settings.probe_penalty,
-    )
     with torch.no_grad():
-        classifier.head.weight.copy_(weight)
-        classifier.head.bias.copy_(bias)
+        classifier.head.weight.copy_(layer[0])
+        classifier.head.bias.copy_(layer[1])
 
 
-def fit_unscaled(
-    features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float
-) -> tuple[Tensor, Tensor]:
+def fit_unscaled(features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float) -> Layer:
     """`fit_linear` on features (n, d) float32 scaled to unit variance; W and b are for them as they are."""
     mean, deviation = features.mean(dim=0), features.std(dim=0, correction=0).clamp(min=1e-6)
     weight, bias = fit_linear(((features - mean) / deviation).double(), target, offset, taught, penalty)
@@ -88,9 +91,7 @@ def probe_answers(
     return np.asarray(logits.masked_fill(~taught, -torch.inf).log_softmax(dim=1))
 
 
-def fit_linear(
-    features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float
-) -> tuple[Tensor, Tensor]:
+def fit_linear(features: Tensor, target: Tensor, offset: Tensor, taught: Tensor, penalty: float) -> Layer:
     """Minimise mean cross-entropy(features @ W.T + b + offset, target) + penalty · |W|², by L-BFGS.
 
     Args:
@@ -181,21 +182,59 @@ def fit_on_features(
     classifier: Classifier, features: NDArray[np.float32], clips: Clips, settings: TrainSettings
 ) -> None:
     """`fit_propagated` from the features (n, d) of n clips."""
-    views = len(classifier.taught)
+    _set_head(classifier, fit_spread(features, clips, classifier.taught.cpu(), settings))
+
+
+def fit_spread(features: NDArray[np.float32], clips: Clips, taught: Tensor, settings: TrainSettings) -> Layer:
+    """The linear layer of `fit_propagated`.
+
+    Args:
+        features: (n, d) of n clips.
+        clips: with labels, or without.
+        taught: (k,) bool, views that may be answered.
+        settings: of graph, exams and layer.
+    """
+    views = len(taught)
     target = spread_labels(features, clips.label, clips.patient_code, clips.study_code, views, settings.graph)
     labelled = clips.label >= 0
     target[labelled] = one_hot(clips.label[labelled], views)
     reached = target.any(axis=1)
     values = torch.from_numpy(features)
-    fit_head(classifier, values[torch.from_numpy(reached)], target[reached], settings)
+    layer = fit_layer(values[torch.from_numpy(reached)], target[reached], taught, settings)
     rounds = settings.exams.rounds if settings.exams.teach and has_exams(clips) else 0
     for _ in range(rounds):
-        with torch.no_grad():
-            logits = classifier.logits(values.to(classifier.head.weight.device))
-        said = logits.float().log_softmax(dim=1).cpu().numpy()
         shares = believed(target.sum(axis=0), settings.imbalance.adjustment)
-        target = exam_targets(said, clips, settings.exams, shares)
-        fit_head(classifier, values, target, settings)
+        target = exam_targets(_said(values, layer, taught), clips, settings.exams, shares)
+        layer = fit_layer(values, target, taught, settings)
+    return layer
+
+
+def propagated_answers(
+    features: NDArray[np.float32], clips: Clips, settings: TrainSettings, *, views: int
+) -> NDArray[np.float64]:
+    """What the layer of `fit_spread` says of all clips, each given its whole exam.
+
+    Args:
+        features: (n, d) of n clips.
+        clips: some of them labelled.
+        settings: of graph, exams and layer.
+        views: k.
+
+    Returns:
+        (n, k) log-probabilities; -inf for views that no clip is labelled with.
+    """
+    count = np.bincount(clips.label[clips.label >= 0], minlength=views)
+    taught = torch.from_numpy(count > 0)
+    said = _said(torch.from_numpy(features), fit_spread(features, clips, taught, settings), taught)
+    prior = learn_exams(said, clips, settings.exams, believed(count, settings.imbalance.adjustment))
+    answers = name_exams(said, clips, prior, settings.exams)
+    answers[:, count == 0] = -np.inf
+    return answers
+
+
+def _said(values: Tensor, layer: Layer, taught: Tensor) -> NDArray[np.float32]:
+    logits = F.linear(values, layer[0].float(), layer[1].float()).masked_fill(~taught, -1e4)
+    return logits.log_softmax(dim=1).numpy()
 
 
 def one_hot(label: NDArray[np.int64], views: int) -> Targets:

@@ -1,13 +1,14 @@
-"""Which labels are probably wrong: confident learning on answers of probes that did not see the patient.
+"""Which labels are probably wrong: confident learning on answers given without the patient's labels.
 
-Northcutt et al. 2021, arXiv 1911.00068. A probability of zero (logarithm -inf) says that a view could not be
-answered, as it had not been taught; a clip whose own label could not be answered is not judged.
+Northcutt et al. 2021, arXiv 1911.00068. Who answers learned from propagated labels and goes exam by exam,
+so knows more than a probe (docs/study.md). A probability of zero (logarithm -inf) says that a view could not
+be answered, as it had not been taught; a clip whose own label could not be answered is not judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from apical.learn.backbones import channels_last
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
-from apical.learn.probe import probe_answers
+from apical.learn.probe import propagated_answers
 from apical.learn.start import SHIPPED, load_encoder
 from apical.views import Vocabulary, standard_vocabulary
 
@@ -66,7 +67,7 @@ def check_labels(
         catalogue: with splits and labels; only clips of split ``train`` are looked at.
         encoder: run folder of a pre-training; by default the shipped encoder.
         vocabulary: the views; the standard ones by default.
-        folds: parts of the patients; each is judged by a probe taught on the others.
+        folds: parts of the patients; each is judged without their labels.
         tell: called with a line for each view that cannot be checked.
 
     Raises:
@@ -74,22 +75,23 @@ def check_labels(
         CannotDo: no label can be checked, or unreadable inputs.
     """
     vocabulary = vocabulary or standard_vocabulary()
-    clips = load_clips(store, catalogue, vocabulary).in_split("train").labelled()
-    if len(np.unique(clips.label)) < 2:
+    clips = load_clips(store, catalogue, vocabulary).in_split("train")
+    labelled = clips.label >= 0
+    if len(np.unique(clips.label[labelled])) < 2:
         raise CannotDo(
             "fewer than two views are labelled among the training patients",
             "import labels ('apical labels import') and give splits ('apical labels split')",
         )
-    settings = TrainSettings()
-    answers = cross_fitted(
-        embed_clips(encoder or SHIPPED, clips),
-        clips.label,
-        clips.patient_code,
-        views=len(vocabulary),
-        folds=folds,
-        penalty=settings.probe_penalty,
-        adjustment=settings.imbalance.adjustment,
-    )
+    settings, features = TrainSettings(), embed_clips(encoder or SHIPPED, clips)
+
+    def answer(label: Codes) -> Values:
+        known = replace(clips, label=label)
+        return propagated_answers(features, known, settings, views=len(vocabulary))
+
+    answers = cross_fitted(answer, clips.label, clips.patient_code, views=len(vocabulary), folds=folds)[
+        labelled
+    ]
+    clips = clips.labelled()
     judged = _judged(answers, clips.label)
     for view in np.unique(clips.label[~judged]):
         left = int((~judged & (clips.label == view)).sum())
@@ -118,47 +120,34 @@ def embed_clips(encoder: Path, clips: Clips) -> NDArray[np.float32]:
 
 
 def cross_fitted(
-    features: NDArray[np.float32],
-    label: Codes,
-    patient: Codes,
-    *,
-    views: int,
-    folds: int = FOLDS,
-    penalty: float,
-    adjustment: float,
+    answer: Callable[[Codes], Values], label: Codes, patient: Codes, *, views: int, folds: int = FOLDS
 ) -> Values:
-    """What probes say of clips of patients that they did not see.
+    """What is said of labelled clips by those who do not know the labels of their patients.
 
     Args:
-        features: (n, d).
-        label: (n,) below `views`, none unknown.
+        answer: given labels (n,), or -1, gives log-probabilities (n, k) of all clips; -inf for views without.
+        label: (n,) views, or -1.
         patient: (n,) equal for clips of one patient.
         views: k.
         folds: parts of the patients (`patient_folds`); one a patient at most.
-        penalty: of the probe, see `fit_linear`.
-        adjustment: strength of logit adjustment.
 
     Returns:
-        (n, k) log-probabilities; -inf for views that no patient outside the clip's fold has.
+        (n, k) log-probabilities; -inf for views that no labelled patient outside the clip's fold has, and for
+        clips without a label.
 
     Raises:
         WrongCall: fewer than two folds.
     """
     if folds < 2:
         raise WrongCall("labels are checked by at least two folds of patients", "use 5")
-    fold = patient_folds(label, patient, folds)
+    labelled = np.flatnonzero(label >= 0)
+    fold = np.full(len(label), -1)
+    fold[labelled] = patient_folds(label[labelled], patient[labelled], folds)
     answers = np.full((len(label), views), -np.inf)
-    for held_out in np.unique(fold):
-        asked = fold == held_out
-        if not asked.all():
-            answers[asked] = probe_answers(
-                features[~asked],
-                label[~asked],
-                features[asked],
-                views=views,
-                penalty=penalty,
-                adjustment=adjustment,
-            )
+    for held_out in np.unique(fold[labelled]):
+        others = np.where(fold == held_out, -1, label)
+        if (others >= 0).any():
+            answers[fold == held_out] = answer(others)[fold == held_out]
     return answers
 
 
