@@ -1,6 +1,8 @@
 """Self-training: a classifier teaches its successor, with what whole exams have to say.
 
-Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. On a pre-trained encoder a student begins
+Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. Students learn all clips in one pool, and
+labels only as far as they are believed (`exam_targets`): half of each batch from the labelled clips alone, by
+their labels, was better nowhere and much worse where some are wrong (docs/study.md). On a pre-trained encoder a student begins
 where its teacher began; from random weights it goes on from its teacher, which is better there
 (docs/study.md).
 """
@@ -67,7 +69,7 @@ def self_train(
     for number in range(rounds):
         said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
         target = exam_targets(said, everything, settings.exams, shares_of_views)
-        shares_of_views = believed(desk.count, 1.0)
+        shares_of_views = believed(desk.count, 1.0)  # students see each view as often
         if pretrained:
             teacher = begin()
         lesson = on_targets(desk, everything, torch.from_numpy(target).float())
