@@ -1,9 +1,9 @@
 """Self-training: a classifier teaches its successor, with what whole exams have to say.
 
 Xie et al. 2020 (arXiv 1911.04252) without its noise in the network. Students learn all clips in one pool, and
-labels only as far as they are believed (`exam_targets`): half of each batch from the labelled clips alone, by
-their labels, was better nowhere and much worse where some are wrong (docs/study.md). On a pre-trained encoder a student begins
-where its teacher began; from random weights it goes on from its teacher, which is better there
+labels as far as they are believed (`exam_targets`): with half of each batch from the labelled clips, by their
+labels, the rare views were no better, and much worse where some labels are wrong. On a pre-trained encoder a
+student begins where its teacher began; from random weights it goes on from its teacher, which is better there
 (docs/study.md).
 """
 
