@@ -28,7 +28,7 @@ from apical.judge.intervals import bootstrap, difference, patient_confusions, pe
 from apical.learn.predictions import Predictions
 from apical.learn.probe import probe_answers
 from many_runs import Job, run_all
-from phantom_lab import NETWORK, VIEWS, table
+from phantom_lab import NETWORK, VIEWS, table, with_interval, with_sign
 from study_grounds import phantom
 
 BARE = tuple(view for view in VIEWS if view in ("PLAX", "PSAX-PM", "A2C", "A3C"))
@@ -144,8 +144,8 @@ def report(cases: dict[Case, list[Job]], agent: set[str]) -> list[list[str]]:
                     crops,
                     "with and without agent" if twice else "without",
                     *(f"{view.value:.3f}" for view in each),
-                    f"{mean.value:.3f} ({mean.low:.3f}–{mean.high:.3f})",
-                    f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})",
+                    with_interval(mean),
+                    with_sign(gain),
                     f"{np.mean(told):.2f}" if name == method else "",
                 ]
             )

@@ -31,7 +31,7 @@ from apical.learn.probe import fit_head, fit_on_features, one_hot
 from apical.learn.start import load_encoder
 from apical.learn.train import answers_in_exams
 from apical.views import standard_vocabulary
-from phantom_lab import catalogue_of, table
+from phantom_lab import catalogue_of, table, with_interval, with_sign
 
 VIEWS = standard_vocabulary().names
 IS_RARE = np.isin(VIEWS, RARE)
@@ -182,9 +182,9 @@ def main() -> None:
             rows.append(
                 [
                     name,
-                    f"{rare.value:.3f} ({rare.low:.3f}–{rare.high:.3f})",
-                    f"{common.value:.3f} ({common.low:.3f}–{common.high:.3f})",
-                    "" if name == REFERENCE else f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})",
+                    with_interval(rare),
+                    with_interval(common),
+                    "" if name == REFERENCE else with_sign(gain),
                 ]
             )
         patients = len(np.unique(clips.patient[judge]))

@@ -28,7 +28,7 @@ from apical.learn.start import settings_of
 from apical.learn.suspects import check_labels
 from exam_parts import VIEWS, figures
 from many_runs import Job, run_all
-from phantom_lab import table
+from phantom_lab import table, with_interval, with_sign
 
 METHODS = ("logit-adjusted", "label-propagation", "self-training")
 
@@ -132,8 +132,8 @@ def main() -> None:
         ]
         for share, one in zip(options.shares, drawn, strict=True):
             own, gains = percentile_intervals(one), percentile_intervals(difference(one, drawn[0]))
-            cells = [f"{part.value:.3f} ({part.low:.3f}–{part.high:.3f})" for part in own]
-            cells += [f"{part.value:+.3f} ({part.low:+.3f} to {part.high:+.3f})" for part in gains]
+            cells = [*map(with_interval, own)]
+            cells += map(with_sign, gains)
             rows.append([method, f"{share:.0%}", *cells])
     print(table(rows), flush=True)
 

@@ -47,6 +47,7 @@ from phantom_lab import (
     network_settings,
     phantom_version,
     table,
+    with_interval,
 )
 
 ENOUGH = 0.005  # gain of macro F1 on validation patients by twice the steps, below which more is not tried
@@ -75,13 +76,9 @@ class Results:
         row["figures"] = {figure: asdict(figures[figure]) for figure in FIGURES}
         row["chance"] = {figure: asdict(by_chance[figure]) for figure in FIGURES}
         self.rows.append(row)
-        cells = [interval(figures[figure]) for figure in FIGURES]
+        cells = [with_interval(figures[figure]) for figure in FIGURES]
         cells += [f"{one.mean:.3f} (< {one.upper:.3f})" for one in list(by_chance.values())[:2]]
         print("| " + " | ".join([name, *cells, goal]) + " |", flush=True)
-
-
-def interval(figure: Interval) -> str:
-    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
 
 
 def networks(lab: Lab, results: Results, options: argparse.Namespace) -> list[dict[str, float]]:
@@ -194,7 +191,7 @@ def main() -> None:
     for seed, each in enumerate(record.get("neighbours", [])):
         rows = [("nearest by random features", f"seed {seed}", "by chance", "factor")]
         for name, (one, by) in each.items():
-            rows.append((name, interval(Interval(**one)), f"{by:.3f}", f"{one['value'] / by:.1f}"))
+            rows.append((name, with_interval(Interval(**one)), f"{by:.3f}", f"{one['value'] / by:.1f}"))
         print(table(rows))
     seconds = time.monotonic() - began
     print(f"{seconds:.0f} s in all")

@@ -28,6 +28,7 @@ from apical.errors import CannotDo
 from apical.ingest.parallel import ordered_map
 from apical.ingest.prepare import squares
 from apical.ingest.sector import Sector
+from apical.judge.intervals import Interval
 from apical.learn.backbones import Encoder, build_encoder, channels_last
 from apical.learn.classifier import Classifier
 from apical.learn.clips import Clips
@@ -246,6 +247,16 @@ def few_labels(clips: Clips, budget: dict[str, int], default: int | None, seed: 
     """The training clips that keep their labels when only so many patients of a view are labelled."""
     limited = limit_labels(catalogue_of(clips), budget, default=default, seed=seed)
     return clips.select(limited["view"].is_not_null().to_numpy() & (clips.split == "train"))
+
+
+def with_interval(figure: Interval) -> str:
+    """A figure and its limits, for a cell."""
+    return f"{figure.value:.3f} ({figure.low:.3f}–{figure.high:.3f})"
+
+
+def with_sign(figure: Interval) -> str:
+    """A difference and its limits, for a cell."""
+    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -53,6 +53,8 @@ from phantom_lab import (
     network_settings,
     phantom_version,
     table,
+    with_interval,
+    with_sign,
     write_lab,
 )
 
@@ -245,7 +247,7 @@ def report(scores: dict[str, dict[int, NDArray[np.float64]]], record: dict[str, 
         for arm, by_budget in scores.items():
             found = [interval(by_budget[budget][..., column], over_all=False) for budget in budgets]
             record["accuracy"].append({"arm": arm, "unit": unit, "figures": [asdict(one) for one in found]})
-            rows.append((arm, *(f"{one.value:.3f} ({one.low:.3f}–{one.high:.3f})" for one in found)))
+            rows.append((arm, *map(with_interval, found)))
         for arm in scores:
             for rival in ("scratch", "pixels"):
                 if arm == rival or rival not in scores or (arm, rival) == ("pixels", "scratch"):
@@ -254,9 +256,7 @@ def report(scores: dict[str, dict[int, NDArray[np.float64]]], record: dict[str, 
                 found = [interval(gain[..., column], over_all=True) for gain in gains]
                 name = f"{arm} − {rival}"
                 record["gains"].append({"of": name, "unit": unit, "figures": [asdict(one) for one in found]})
-                rows.append(
-                    (name, *(f"{one.value:+.3f} ({one.low:+.3f} to {one.high:+.3f})" for one in found))
-                )
+                rows.append((name, *map(with_sign, found)))
         print(table(rows), end="\n\n")
 
 
