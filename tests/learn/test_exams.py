@@ -93,6 +93,32 @@ def test_softening_leaves_no_view_impossible_but_those_never_answered():
     assert (soft[:, 2] < -9e3).all()
 
 
+@pytest.mark.parametrize("temperature", [0.5, 3.0])
+def test_a_temperature_divides_and_changes_no_mind(clips, temperature):
+    """The logarithms' ratios are divided by it; a view never answered stays so, whatever it is."""
+    said = unsure(clips)
+    found = softened(said, temperature)
+    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1)
+    plain = said.astype(np.float64) / temperature
+    plain -= np.log(np.exp(plain).sum(axis=1, keepdims=True))
+    sure = plain > np.log(0.05)
+    np.testing.assert_allclose(found[sure], plain[sure], atol=0.03)
+    assert (found.argmax(axis=1) == said.argmax(axis=1)).all()
+    never = np.insert(said, 3, -1e4, axis=1)
+    assert (softened(never, temperature)[:, 3] < -3e3).all()
+
+
+def test_exams_weigh_more_the_higher_the_temperature(clips):
+    """Named by one prior: the more, the fewer clips are named as they were alone."""
+    said = unsure(clips)
+    prior = learn_exams(said, clips, ExamSettings())
+    alike = []
+    for temperature in (0.05, 0.2, 0.5):
+        together = name_exams(said, clips, prior, ExamSettings(temperature=temperature))
+        alike.append((together.argmax(axis=1) == said.argmax(axis=1)).mean())
+    assert alike[0] > alike[1] > alike[2]
+
+
 def test_answers_with_the_whole_exam_lie_beside_the_others_and_are_named_so(exams, tmp_path, training):
     run = train(
         exams / "frames", exams / "catalogue.parquet", tmp_path / "run", training("naive", name="plain")

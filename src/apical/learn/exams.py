@@ -29,12 +29,10 @@ def learn_exams(
 ) -> ExamPrior:
     """What exams are like, from what is said of their clips, (n, k), and labels where there are any.
 
-    `log_prior` (k,) are the shares of views in which the classifier believes; None if they are equal. It is
-    not calibrated first, as `decoding` would have it: on validation patients of the phantom the temperatures
-    2 and 3 were worse than 1, for linear layers and for networks (docs/study.md).
+    `log_prior` (k,) are the shares of views in which the classifier believes; None if they are equal.
     """
     return fit_prior(
-        softened(log_probabilities),
+        softened(log_probabilities, settings.temperature),
         clips.study_code,
         _order(clips, settings),
         label=clips.label,
@@ -46,13 +44,16 @@ def name_exams(
     log_probabilities: NDArray[np.float32], clips: Clips, prior: ExamPrior, settings: ExamSettings
 ) -> Values:
     """Log-probabilities (n, k) of clips, each given its whole exam; those without a study are `softened`."""
-    return decode(
-        softened(log_probabilities),
+    named = decode(
+        softened(log_probabilities, settings.temperature),
         clips.study_code,
         _order(clips, settings),
         prior,
         strength=settings.strength,
     )
+    alone = clips.study_code < 0
+    named[alone] = softened(log_probabilities)[alone]
+    return named
 
 
 def exam_targets(
@@ -76,10 +77,15 @@ def exam_targets(
     return np.asarray(said)
 
 
-def softened(log_probabilities: NDArray[np.float32]) -> Values:
-    """Log-probabilities (n, k) none of which is below log `LEAST`, but for views that are never answered."""
-    values = log_probabilities.astype(np.float64)
-    never = (values < -1e3).all(axis=0)
+def softened(log_probabilities: NDArray[np.float32], temperature: float = 1.0) -> Values:
+    """Log-probabilities (n, k), divided by the temperature and made to add up to 1 again.
+
+    None is below log `LEAST`, but for views that are never answered. What is said of a clip is the mean over
+    its frames, which are more evidence together than each: the temperature is below 1 (docs/study.md).
+    """
+    never = (log_probabilities < -1e3).all(axis=0)
+    values = log_probabilities.astype(np.float64) / temperature
+    values -= np.logaddexp.reduce(values, axis=1, keepdims=True)
     raised = np.where(never, values, np.logaddexp(values, np.log(LEAST)))
     return np.asarray(raised - np.logaddexp.reduce(raised, axis=1, keepdims=True))
 
