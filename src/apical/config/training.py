@@ -93,7 +93,10 @@ class ExamSettings(Settings):
     )
     rounds: int = Field(4, ge=0, description="how often a linear layer learns from exams so named")
     temperature: float = Field(
-        0.5, gt=0, le=10, description="of what is said of a clip, before its exam is looked at"
+        1.0,
+        gt=0,
+        le=10,
+        description="of what is said of a clip, before its exam is seen; 0.5 is better with a good encoder",
     )
     doubt: bool = Field(True, description="labels that exams contradict are believed less to learn from")
     order: bool = Field(True, description="the order of filming is used, where it is known")

@@ -81,7 +81,8 @@ def softened(log_probabilities: NDArray[np.float32], temperature: float = 1.0) -
     """Log-probabilities (n, k), divided by the temperature and made to add up to 1 again.
 
     None is below log `LEAST`, but for views that are never answered. What is said of a clip is the mean over
-    its frames, which are more evidence together than each: the temperature is below 1 (docs/study.md).
+    its frames, which together are more evidence: with a good encoder a temperature of 0.5 is better, with a
+    weak one much worse (docs/study.md).
     """
     never = (log_probabilities < -1e3).all(axis=0)
     values = log_probabilities.astype(np.float64) / temperature
