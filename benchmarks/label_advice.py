@@ -6,8 +6,8 @@ training clips as they are, and without the rare views' clips of four patients i
 indeed. Curves are means over seeds; the last column says with how many labels a curve first reaches what
 random choice has with 240.
 
-check: a share of the labels of common views is changed to another view, at random or to the one that a probe
-confuses it with most, and suspects are listed. Precision is the share of suspects that were changed, recall
+check: a share of the labels of common views is changed to another view, at random or to the one that it is
+confused with most, and suspects are listed. Precision is the share of suspects that were changed, recall
 the share of changed ones that are suspects. Beside it: how F1 of a probe and of propagation fares with the
 wrong labels, and that of a probe once the suspects have lost theirs.
 

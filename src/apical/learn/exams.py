@@ -62,7 +62,10 @@ def exam_targets(
     settings: ExamSettings,
     log_prior: Values | None = None,
 ) -> Values:
-    """Probabilities (n, k) to learn from: labels where there are any, else what is said, exam by exam."""
+    """Probabilities (n, k) to learn from: what is said, exam by exam, and labels where there are any.
+
+    Labels are taken as they are, or with `doubt` as far as they are believed (`believed_labels`).
+    """
     said = np.exp(log_probabilities.astype(np.float64))
     if settings.teach and has_exams(clips):
         prior = learn_exams(log_probabilities, clips, settings, log_prior)

@@ -73,7 +73,7 @@ def fixmatch(desk: Desk, classifier: Classifier, everything: Clips) -> Lesson:
         target = align(clip_targets(desk, classifier, everything, others))
         sureness, said = target.max(dim=1)
         rows = desk.rows(everything, others)
-        logits = _two_kinds(desk, network, labelled, everything, rows)
+        logits, _ = network(_crops(desk, labelled, everything, rows))
         known = F.cross_entropy(desk.adjusted(logits[: len(labelled)]), desk.label(labelled))
         each = F.cross_entropy(logits[len(labelled) :], said, reduction="none")
         return known + pseudo.weight * (each * (sureness >= pseudo.confidence)).mean()
@@ -155,10 +155,3 @@ def _draws(desk: Desk, everything: Clips) -> tuple[np.ndarray, np.ndarray]:
 def _crops(desk: Desk, labelled: np.ndarray, unlabelled: Clips, rows: np.ndarray) -> Tensor:
     """Crops of labelled clips and then of frames of others; both are of one store."""
     return desk.crops(unlabelled, np.concatenate([desk.rows(desk.teaching, labelled), rows]))
-
-
-def _two_kinds(
-    desk: Desk, network: nn.Module, labelled: np.ndarray, unlabelled: Clips, rows: np.ndarray
-) -> Tensor:
-    logits: Tensor = network(_crops(desk, labelled, unlabelled, rows))[0]
-    return logits
