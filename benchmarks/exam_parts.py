@@ -59,7 +59,6 @@ TAUGHT = {
     "the exam's mean left in": with_graph(centre=0),
     "40 neighbours": with_graph(neighbours=40),
     "exams teach without the order of filming": with_exams(order=False),
-    "answers of clips are sharpened, temperature 0.5": with_exams(temperature=0.5),
     "labels are never doubted": with_exams(doubt=False),
     "exams teach one round": with_exams(rounds=1),
     "exams teach eight rounds": with_exams(rounds=8),

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 
 from apical.catalogue import read_catalogue, write_catalogue
-from apical.config import ExamSettings
+from apical.config import ExamSettings, TrainSettings
 from apical.learn.clips import load_clips
 from apical.learn.exams import exam_targets, has_exams, learn_exams, name_exams, softened
 from apical.learn.predictions import Predictions
-from apical.learn.train import train
+from apical.learn.train import answers_in_exams, train
 from apical.views import standard_vocabulary
 
 VIEWS = standard_vocabulary()
@@ -114,9 +114,22 @@ def test_exams_weigh_more_the_higher_the_temperature(clips):
     prior = learn_exams(said, clips, ExamSettings())
     alike = []
     for temperature in (0.05, 0.2, 0.5):
-        together = name_exams(said, clips, prior, ExamSettings(temperature=temperature))
+        together = name_exams(said, clips, prior, ExamSettings(), temperature)
         alike.append((together.argmax(axis=1) == said.argmax(axis=1)).mean())
     assert alike[0] > alike[1] > alike[2]
+
+
+def test_answers_are_sharpened_for_methods_that_exams_teach_and_for_no_other(clips):
+    """Of the same answers for clips; what the temperature does is tested above."""
+    said = unsure(clips)
+
+    def answers(method, temperature):
+        settings = TrainSettings(method=method, exams=ExamSettings(temperature=temperature))
+        return answers_in_exams(said, clips, settings)
+
+    np.testing.assert_array_equal(answers("class-balanced", 0.5), answers("class-balanced", 1))
+    for method in ("label-propagation", "self-training"):
+        assert np.abs(answers(method, 0.5) - answers(method, 1)).max() > 0.1
 
 
 def test_answers_with_the_whole_exam_lie_beside_the_others_and_are_named_so(exams, tmp_path, training):

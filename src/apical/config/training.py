@@ -12,6 +12,7 @@ from apical.config.networks import EncoderSettings, ResNetSettings, check_patche
 
 FROZEN = ("probe", "prototype", "label-propagation")  # on an encoder that stays as it is
 NEEDS_ENCODER = (*FROZEN, "fine-tune")
+TAUGHT_BY_EXAMS = ("label-propagation", "self-training")
 EITHER = ("supcon", "bcl", "joint", "self-training", "fixmatch", "mixmatch")  # encoder or random weights
 
 Method = Literal[
@@ -93,10 +94,10 @@ class ExamSettings(Settings):
     )
     rounds: int = Field(4, ge=0, description="how often a linear layer learns from exams so named")
     temperature: float = Field(
-        1.0,
+        0.5,
         gt=0,
-        le=10,
-        description="of what is said of a clip, before its exam is seen; 0.5 is better with a good encoder",
+        le=5,
+        description="label-propagation, self-training: of an answer for a clip, before its exam is looked at",
     )
     doubt: bool = Field(True, description="labels that exams contradict are believed less to learn from")
     order: bool = Field(True, description="the order of filming is used, where it is known")
@@ -137,6 +138,11 @@ class TrainSettings(Settings):
     def called(self) -> str:
         """The name in comparisons."""
         return self.name or self.method
+
+    @property
+    def exam_temperature(self) -> float:
+        """Of an answer for a clip, before its exam is looked at."""
+        return self.exams.temperature if self.method in TAUGHT_BY_EXAMS else 1.0
 
     @model_validator(mode="after")
     def _patches_fit(self) -> TrainSettings:

@@ -26,13 +26,14 @@ def learn_exams(
     clips: Clips,
     settings: ExamSettings,
     log_prior: Values | None = None,
+    temperature: float = 1.0,
 ) -> ExamPrior:
     """What exams are like, from what is said of their clips, (n, k), and labels where there are any.
 
     `log_prior` (k,) are the shares of views in which the classifier believes; None if they are equal.
     """
     return fit_prior(
-        softened(log_probabilities, settings.temperature),
+        softened(log_probabilities, temperature),
         clips.study_code,
         _order(clips, settings),
         label=clips.label,
@@ -41,11 +42,15 @@ def learn_exams(
 
 
 def name_exams(
-    log_probabilities: NDArray[np.float32], clips: Clips, prior: ExamPrior, settings: ExamSettings
+    log_probabilities: NDArray[np.float32],
+    clips: Clips,
+    prior: ExamPrior,
+    settings: ExamSettings,
+    temperature: float = 1.0,
 ) -> Values:
     """Log-probabilities (n, k) of clips, each given its whole exam; those without a study are `softened`."""
     named = decode(
-        softened(log_probabilities, settings.temperature),
+        softened(log_probabilities, temperature),
         clips.study_code,
         _order(clips, settings),
         prior,
@@ -83,9 +88,7 @@ def exam_targets(
 def softened(log_probabilities: NDArray[np.float32], temperature: float = 1.0) -> Values:
     """Log-probabilities (n, k), divided by the temperature and made to add up to 1 again.
 
-    None is below log `LEAST`, but for views that are never answered. What is said of a clip is the mean over
-    its frames, which together are more evidence: with a good encoder a temperature of 0.5 is better, with a
-    weak one much worse (docs/study.md).
+    None is below log `LEAST`, but for views that are never answered.
     """
     never = (log_probabilities < -1e3).all(axis=0)
     values = log_probabilities.astype(np.float64) / temperature

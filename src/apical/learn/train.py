@@ -135,12 +135,17 @@ def train(
 def answers_in_exams(
     log_probabilities: NDArray[np.float32], clips: Clips, settings: TrainSettings
 ) -> NDArray[np.float32]:
-    """Answers (n, k) for clips whose whole exam is there; what exams are like is learned from training."""
+    """Answers (n, k) for clips whose whole exam is there; what exams are like is learned from training.
+
+    Methods taught by exams learn targets that are unsure, and are less sure than they may be: their answers
+    are taken at a temperature below 1. Those that learn labels alone are not (docs/study.md).
+    """
     training = clips.in_split("train")
     count = np.bincount(training.labelled().label, minlength=log_probabilities.shape[1])
     said = log_probabilities[clips.split == "train"]
-    prior = learn_exams(said, training, settings.exams, log_prior_of(settings, count))
-    return name_exams(log_probabilities, clips, prior, settings.exams).astype(np.float32)
+    exams, temperature = settings.exams, settings.exam_temperature
+    prior = learn_exams(said, training, exams, log_prior_of(settings, count), temperature)
+    return name_exams(log_probabilities, clips, prior, exams, temperature).astype(np.float32)
 
 
 def fitted_to(settings: TrainSettings, pretrained: PretrainSettings) -> TrainSettings:
