@@ -27,7 +27,7 @@ from apical.judge import metrics
 from apical.judge.intervals import bootstrap, difference, patient_confusions, percentile_intervals
 from apical.learn.classifier import Classifier, window_features
 from apical.learn.clips import Clips, load_clips
-from apical.learn.probe import fit_head, fit_on_features, one_hot
+from apical.learn.probe import fit_head, fit_on_features, one_hot, told_agent
 from apical.learn.start import load_encoder
 from apical.learn.train import answers_in_exams
 from apical.views import standard_vocabulary
@@ -59,6 +59,7 @@ TAUGHT = {
     "the exam's mean left in": with_graph(centre=0),
     "40 neighbours": with_graph(neighbours=40),
     "exams teach without the order of filming": with_exams(order=False),
+    "clips with contrast agent are in the exam of the others": with_exams(agent_apart=False),
     "labels are never doubted": with_exams(doubt=False),
     "exams teach one round": with_exams(rounds=1),
     "exams teach eight rounds": with_exams(rounds=8),
@@ -118,8 +119,12 @@ class Features:
     ) -> NDArray[np.float32]:
         """Log-probabilities (n, k), each clip given its exam; exams are learned from those of training."""
         exams = settings.exams.model_copy(update={"order": order})
+        known = np.where(self.clips.split == "train", self.clips.agent, -1)
         return answers_in_exams(
-            said, replace(self.clips, label=label), settings.model_copy(update={"exams": exams})
+            said,
+            replace(self.clips, label=label),
+            settings.model_copy(update={"exams": exams}),
+            with_agent=told_agent(self.mean, known, settings),
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import ExamSettings, TrainSettings
 from apical.learn.clips import load_clips
-from apical.learn.exams import exam_targets, has_exams, learn_exams, name_exams, softened
+from apical.learn.exams import LEAST_SHARE, exam_code, exam_targets, has_exams, name_exams, softened
 from apical.learn.predictions import Predictions
 from apical.learn.train import answers_in_exams, train
 from apical.views import standard_vocabulary
@@ -22,6 +22,11 @@ def clips(exams):
     return load_clips(exams / "frames", exams / "catalogue.parquet", VIEWS).in_split("train")
 
 
+def nobody(clips):
+    """No clip with contrast agent."""
+    return np.zeros(len(clips), bool)
+
+
 def unsure(clips, seed=0, right=2):
     """Log-probabilities that are right more often than not."""
     generator = np.random.default_rng(seed)
@@ -32,11 +37,11 @@ def unsure(clips, seed=0, right=2):
 def test_targets_are_labels_where_there_are_any_and_shares_elsewhere(clips):
     said = unsure(clips)
     few = replace(clips, label=np.where(np.arange(len(clips)) % 3 == 0, clips.label, -1))
-    target = exam_targets(said, few, ExamSettings(doubt=False))
+    target = exam_targets(said, few, ExamSettings(doubt=False), with_agent=nobody(few))
     known = few.label >= 0
     np.testing.assert_array_equal(target[known], np.eye(len(VIEWS))[few.label[known]])
     np.testing.assert_allclose(target.sum(axis=1), 1)
-    alone = exam_targets(said, few, ExamSettings(teach=False, doubt=False))
+    alone = exam_targets(said, few, ExamSettings(teach=False, doubt=False), with_agent=nobody(few))
     np.testing.assert_allclose(alone[~known], np.exp(said[~known]), rtol=1e-5)
     assert np.abs(target - alone)[~known].max() > 0.05
 
@@ -46,11 +51,11 @@ def test_labels_that_exams_contradict_are_doubted(clips):
     said = unsure(clips, right=10)
     wrong = np.arange(len(clips)) % 4 == 0
     noisy = replace(clips, label=np.where(wrong, (clips.label + 5) % len(VIEWS), clips.label))
-    target = exam_targets(said, noisy, ExamSettings())
+    target = exam_targets(said, noisy, ExamSettings(), with_agent=nobody(noisy))
     np.testing.assert_allclose(target.sum(axis=1), 1)
     assert target[wrong, noisy.label[wrong]].mean() < 0.5 < target[wrong, clips.label[wrong]].mean()
     assert target[~wrong, clips.label[~wrong]].mean() > 0.95
-    believed = exam_targets(said, clips, ExamSettings())
+    believed = exam_targets(said, clips, ExamSettings(), with_agent=nobody(clips))
     assert believed[np.arange(len(clips)), clips.label].mean() > 0.98
 
 
@@ -58,27 +63,64 @@ def test_exams_of_one_of_each_view_are_named_better_together(clips):
     """Each exam shows the same three views once, in one order: what is known of all helps each."""
     ordered = replace(clips, order=np.tile(np.arange(3), len(clips) // 3))
     said = unsure(clips)
-    settings = ExamSettings()
-    together = name_exams(said, ordered, learn_exams(said, ordered, settings), settings)
+    together = name_exams(said, ordered, ExamSettings(), with_agent=nobody(clips))
     right, alone = ((answer.argmax(axis=1) == clips.label).mean() for answer in (together, said))
     assert right > alone + 0.1
-    unordered = ExamSettings(order=False)
-    same = name_exams(said, ordered, learn_exams(said, ordered, unordered), unordered)
+    same = name_exams(said, ordered, ExamSettings(order=False), with_agent=nobody(clips))
     np.testing.assert_allclose(
-        same, name_exams(said, clips, learn_exams(said, clips, settings), settings), atol=1e-9
+        same, name_exams(said, clips, ExamSettings(), with_agent=nobody(clips)), atol=1e-9
     )
+
+
+def test_clips_with_agent_are_named_as_exams_of_their_own(clips):
+    """As if the others were not there, but for the shares of views, which are those of their own answers."""
+    said = unsure(clips)
+    agent = np.arange(len(clips)) % 3 == 2
+    settings = ExamSettings()
+    log_prior = np.log(np.linspace(0.5, 1.5, len(VIEWS)) / len(VIEWS))
+    named = name_exams(said, clips, settings, with_agent=agent, log_prior=log_prior)
+    shares = np.log(np.exp(softened(said[agent])).mean(axis=0) + LEAST_SHARE)
+    for kind, prior in ((~agent, log_prior), (agent, shares)):
+        alone = name_exams(
+            said[kind], clips.select(kind), settings, with_agent=nobody(clips)[kind], log_prior=prior
+        )
+        np.testing.assert_allclose(named[kind], alone, atol=1e-9)
+    code = exam_code(clips, agent)
+    assert len(np.unique(code)) == 2 * len(np.unique(clips.study_code))
+    assert set(zip(code, agent, strict=True)) == set(zip(code, code % 2 == 1, strict=True))
+    assert (exam_code(replace(clips, study=np.full(len(clips), "")), agent) == -1).all()
+
+
+def test_only_teaching_clips_tell_what_exams_are_like(clips):
+    """Labels of the others scrambled; and they are named as by themselves."""
+    said = unsure(clips)
+    teaching = clips.patient_code > 1
+    scrambled = replace(clips, label=np.where(teaching, clips.label, 0))
+    one, other = (
+        name_exams(said, which, ExamSettings(), with_agent=nobody(clips), teaching=teaching)
+        for which in (clips, scrambled)
+    )
+    np.testing.assert_array_equal(one, other)
+    everyone = name_exams(said, scrambled, ExamSettings(), with_agent=nobody(clips))
+    assert np.abs(everyone - one)[~teaching].max() > 0.01
 
 
 def test_clips_without_a_study_stay_as_they_are(clips):
     said = unsure(clips)
-    prior = learn_exams(said, clips, ExamSettings())
-    nobody = replace(clips, study=np.full(len(clips), ""))
+    none, some = (
+        replace(clips, study=np.where(known, clips.study, ""), label=np.full(len(clips), -1))
+        for known in (False, clips.patient_code > 0)
+    )
     assert has_exams(clips)
-    assert not has_exams(nobody)
+    assert not has_exams(none)
     assert not has_exams(clips.select(np.arange(len(clips)) == 0))
-    np.testing.assert_allclose(name_exams(said, nobody, prior, ExamSettings()), softened(said))
+    for which in (none, some):
+        named = name_exams(said, which, ExamSettings(), with_agent=nobody(clips), temperature=0.5)
+        alone = which.study == ""
+        np.testing.assert_allclose(named[alone], softened(said)[alone])
+    assert np.abs(named - softened(said, 0.5))[~alone].max() > 0.1
     np.testing.assert_allclose(
-        exam_targets(said, replace(nobody, label=nobody.label * 0 - 1), ExamSettings()),
+        exam_targets(said, none, ExamSettings(), with_agent=nobody(clips)),
         np.exp(said),
         rtol=1e-5,
     )
@@ -108,24 +150,13 @@ def test_a_temperature_divides_and_changes_no_mind(clips, temperature):
     assert (softened(never, temperature)[:, 3] < -3e3).all()
 
 
-def test_exams_weigh_more_the_higher_the_temperature(clips):
-    """Named by one prior: the more, the fewer clips are named as they were alone."""
-    said = unsure(clips)
-    prior = learn_exams(said, clips, ExamSettings())
-    alike = []
-    for temperature in (0.05, 0.2, 0.5):
-        together = name_exams(said, clips, prior, ExamSettings(), temperature)
-        alike.append((together.argmax(axis=1) == said.argmax(axis=1)).mean())
-    assert alike[0] > alike[1] > alike[2]
-
-
 def test_answers_are_sharpened_for_methods_that_exams_teach_and_for_no_other(clips):
     """Of the same answers for clips; what the temperature does is tested above."""
     said = unsure(clips)
 
     def answers(method, temperature):
         settings = TrainSettings(method=method, exams=ExamSettings(temperature=temperature))
-        return answers_in_exams(said, clips, settings)
+        return answers_in_exams(said, clips, settings, with_agent=nobody(clips))
 
     np.testing.assert_array_equal(answers("class-balanced", 0.5), answers("class-balanced", 1))
     for method in ("label-propagation", "self-training"):

@@ -10,11 +10,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from apical.catalogue import read_catalogue, write_catalogue
-from apical.config import TrainSettings
+from apical.config import ExamSettings, TrainSettings
 from apical.learn.backbones import build_encoder
 from apical.learn.classifier import Classifier
 from apical.learn.clips import load_clips
-from apical.learn.exams import learn_exams, name_exams
+from apical.learn.exams import name_exams
 from apical.learn.predictions import Predictions
 from apical.learn.probe import (
     fit_agent,
@@ -24,6 +24,7 @@ from apical.learn.probe import (
     one_hot,
     probe_answers,
     propagated_answers,
+    told_agent,
 )
 from apical.learn.train import load_classifier, train
 from apical.views import standard_vocabulary
@@ -105,7 +106,8 @@ def test_propagated_answers_are_those_of_the_fitted_layer_in_its_exams(exams):
     with torch.no_grad():
         alone = layer.logits(torch.from_numpy(features)).log_softmax(dim=1).numpy()
     equal = np.zeros(len(views))
-    together = name_exams(alone, few, learn_exams(alone, few, settings.exams, equal), settings.exams)
+    nobody = np.zeros(len(few), bool)
+    together = name_exams(alone, few, settings.exams, with_agent=nobody, log_prior=equal)
     np.testing.assert_allclose(answers[:, taught], together[:, taught], atol=1e-6)
     known = few.label >= 0
     probed = probe_answers(
@@ -135,6 +137,23 @@ def test_contrast_agent_is_a_logistic_regression(classifier):
     ours = classifier.agent_probability(features)[known]
     np.testing.assert_allclose(np.log(ours / (1 - ours)), logit, atol=5e-2)
     assert ((ours > 0.5) == agent[known]).mean() > 0.9
+
+
+def test_agent_is_told_as_said_and_else_as_the_head_has_it(classifier):
+    features = features_of(200, classifier.encoder.features)
+    agent = (np.arange(200) % 10 == 0).astype(np.int64)
+    features[:, 1] += 8 * agent
+    agent[0], agent[1] = 0, 1  # said, whatever it looks like
+    agent[20:100] = -1
+    settings = TrainSettings()
+    told = told_agent(features, agent, settings)
+    fit_agent(classifier, features, agent, settings.probe_penalty)
+    answered = classifier.agent_probability(features) > 0.5
+    np.testing.assert_array_equal(told, np.where(agent < 0, answered, agent == 1))
+    assert told[20:100].sum() == pytest.approx(8, abs=4)
+    together = settings.model_copy(update={"exams": ExamSettings(agent_apart=False)})
+    assert not told_agent(features, agent, together).any()
+    assert not told_agent(features, np.where(agent == 1, -1, agent), settings).any()
 
 
 def test_contrast_agent_of_every_clip_is_answered_and_kept(exams, tmp_path, training):

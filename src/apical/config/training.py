@@ -100,6 +100,7 @@ class ExamSettings(Settings):
         description="label-propagation, self-training: of an answer for a clip, before its exam is looked at",
     )
     doubt: bool = Field(True, description="labels that exams contradict are believed less to learn from")
+    agent_apart: bool = Field(True, description="clips with contrast agent are an exam of their own")
     order: bool = Field(True, description="the order of filming is used, where it is known")
     strength: float = Field(
         1.0, ge=0, le=100, description="of the expected number of clips a view in an exam"

@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 from apical.config import ExamSettings
 from apical.learn.clips import Clips
-from apical.learn.decoding import ExamPrior, decode, fit_prior
+from apical.learn.decoding import decode, fit_prior
 from apical.learn.doubt import believed_labels
 
 Values = NDArray[np.float64]
 
 LEAST = 1e-4  # of a view's probability, before an exam is looked at: nobody is as sure as a softmax
+LEAST_SHARE = 1e-3  # added to a view's share of the answers for clips with contrast agent
 
 
 def has_exams(clips: Clips) -> bool:
@@ -21,43 +22,51 @@ def has_exams(clips: Clips) -> bool:
     return len(np.unique(study[study >= 0])) < int((study >= 0).sum())
 
 
-def learn_exams(
-    log_probabilities: NDArray[np.float32],
-    clips: Clips,
-    settings: ExamSettings,
-    log_prior: Values | None = None,
-    temperature: float = 1.0,
-) -> ExamPrior:
-    """What exams are like, from what is said of their clips, (n, k), and labels where there are any.
-
-    `log_prior` (k,) are the shares of views in which the classifier believes; None if they are equal.
-    """
-    return fit_prior(
-        softened(log_probabilities, temperature),
-        clips.study_code,
-        _order(clips, settings),
-        label=clips.label,
-        log_prior=log_prior,
-    )
+def exam_code(clips: Clips, with_agent: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """(n,) equal for the clips of an exam, those with contrast agent being one of their own; -1 without."""
+    study = clips.study_code
+    return np.where(study < 0, -1, 2 * study + with_agent)
 
 
 def name_exams(
     log_probabilities: NDArray[np.float32],
     clips: Clips,
-    prior: ExamPrior,
     settings: ExamSettings,
+    *,
+    with_agent: NDArray[np.bool_],
+    teaching: NDArray[np.bool_] | None = None,
+    log_prior: Values | None = None,
     temperature: float = 1.0,
 ) -> Values:
-    """Log-probabilities (n, k) of clips, each given its whole exam; those without a study are `softened`."""
-    named = decode(
-        softened(log_probabilities, temperature),
-        clips.study_code,
-        _order(clips, settings),
-        prior,
-        strength=settings.strength,
-    )
-    alone = clips.study_code < 0
-    named[alone] = softened(log_probabilities)[alone]
+    """Log-probabilities (n, k) of clips, each given its whole exam; those without a study are `softened`.
+
+    What exams are like is learned from what is said of their clips, and labels where there are any.
+
+    Clips with contrast agent are filmed after the others, once more, and of fewer views. What those parts of
+    exams are like is learned from them alone, and the shares in which the classifier believes are those of
+    its answers there: it knows few labels with agent, and names too many clips by them (docs/study.md).
+
+    Args:
+        log_probabilities: (n, k).
+        clips: n, with labels or without.
+        settings: of exams.
+        with_agent: (n,) clips with contrast agent.
+        teaching: (n,) clips from which it is learned; all by default.
+        log_prior: (k,) logarithms of the shares in which the classifier believes; None if they are equal.
+        temperature: by which log-probabilities are divided first.
+    """
+    named, said = softened(log_probabilities), softened(log_probabilities, temperature)
+    study = clips.study_code
+    order = clips.order if settings.order else np.full(len(clips), -1)
+    teaching = np.ones(len(clips), bool) if teaching is None else teaching
+    for agent in (False, True):
+        kind = (with_agent == agent) & (study >= 0)
+        known = kind & teaching
+        if not has_exams(clips.select(known)):
+            continue
+        shares = np.log(np.exp(said[known]).mean(axis=0) + LEAST_SHARE) if agent else log_prior
+        prior = fit_prior(said[known], study[known], order[known], label=clips.label[known], log_prior=shares)
+        named[kind] = decode(said[kind], study[kind], order[kind], prior, strength=settings.strength)
     return named
 
 
@@ -65,6 +74,8 @@ def exam_targets(
     log_probabilities: NDArray[np.float32],
     clips: Clips,
     settings: ExamSettings,
+    *,
+    with_agent: NDArray[np.bool_],
     log_prior: Values | None = None,
 ) -> Values:
     """Probabilities (n, k) to learn from: what is said, exam by exam, and labels where there are any.
@@ -73,8 +84,9 @@ def exam_targets(
     """
     said = np.exp(log_probabilities.astype(np.float64))
     if settings.teach and has_exams(clips):
-        prior = learn_exams(log_probabilities, clips, settings, log_prior)
-        said = np.exp(name_exams(log_probabilities, clips, prior, settings))
+        said = np.exp(
+            name_exams(log_probabilities, clips, settings, with_agent=with_agent, log_prior=log_prior)
+        )
     said /= said.sum(axis=1, keepdims=True)
     known = clips.label >= 0
     said[known] = (
@@ -95,7 +107,3 @@ def softened(log_probabilities: NDArray[np.float32], temperature: float = 1.0) -
     values -= np.logaddexp.reduce(values, axis=1, keepdims=True)
     raised = np.where(never, values, np.logaddexp(values, np.log(LEAST)))
     return np.asarray(raised - np.logaddexp.reduce(raised, axis=1, keepdims=True))
-
-
-def _order(clips: Clips, settings: ExamSettings) -> NDArray[np.int64]:
-    return clips.order if settings.order else np.full(len(clips), -1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from apical.config import TrainSettings
 from apical.learn.classifier import Classifier, classify_clips, window_features
 from apical.learn.clips import Clips
-from apical.learn.exams import exam_targets, has_exams, learn_exams, name_exams
+from apical.learn.exams import exam_code, exam_targets, has_exams, name_exams
 from apical.learn.graph import spread_labels
 from apical.learn.imbalance import believed, log_prior, log_share
 
@@ -132,18 +132,42 @@ def fit_agent(
         agent: (n,) 1 with, 0 without, -1 unknown.
         penalty: see `fit_linear`.
     """
+    layer = _agent_layer(features, agent, penalty)
+    if layer is not None:
+        with torch.no_grad():
+            classifier.agent.weight.copy_(layer[0])
+            classifier.agent.bias.copy_(layer[1])
+            classifier.agent_taught.fill_(True)
+
+
+def told_agent(
+    features: NDArray[np.float32], agent: NDArray[np.int64], settings: TrainSettings
+) -> NDArray[np.bool_]:
+    """Which clips have contrast agent, (n,): as said, else as `fit_agent` has it; none unless agent is apart.
+
+    Args:
+        features: (n, d).
+        agent: (n,) 1 with, 0 without, -1 unknown.
+        settings: whether exams set clips with agent apart, and the penalty.
+    """
+    layer = _agent_layer(features, agent, settings.probe_penalty)
+    if layer is None or not settings.exams.agent_apart:
+        return np.zeros(len(agent), bool)
+    told = F.linear(torch.from_numpy(features).double(), *layer).squeeze(1).numpy() > 0
+    return np.where(agent < 0, told, agent == 1)
+
+
+def _agent_layer(features: NDArray[np.float32], agent: NDArray[np.int64], penalty: float) -> Layer | None:
+    """A logistic regression, W (1, d) and b (1,); None unless there are clips with agent and without."""
     known = agent >= 0
     if len(np.unique(agent[known])) < 2:
-        return
+        return None
     nothing = torch.zeros(2, dtype=torch.float64)
     both = torch.ones(2, dtype=torch.bool)
     weight, bias = fit_unscaled(
         torch.from_numpy(features[known]), torch.from_numpy(agent[known]), nothing, both, penalty
     )
-    with torch.no_grad():
-        classifier.agent.weight.copy_(weight[1:] - weight[:1])
-        classifier.agent.bias.copy_(bias[1:] - bias[:1])
-        classifier.agent_taught.fill_(True)
+    return weight[1:] - weight[:1], bias[1:] - bias[:1]
 
 
 def fit_prototypes(
@@ -195,7 +219,9 @@ def fit_spread(features: NDArray[np.float32], clips: Clips, taught: Tensor, sett
         settings: of graph, exams and layer.
     """
     views = len(taught)
-    target = spread_labels(features, clips.label, clips.patient_code, clips.study_code, views, settings.graph)
+    with_agent = told_agent(features, clips.agent, settings)
+    exam = exam_code(clips, with_agent)
+    target = spread_labels(features, clips.label, clips.patient_code, exam, views, settings.graph)
     labelled = clips.label >= 0
     target[labelled] = one_hot(clips.label[labelled], views)
     reached = target.any(axis=1)
@@ -204,7 +230,8 @@ def fit_spread(features: NDArray[np.float32], clips: Clips, taught: Tensor, sett
     rounds = settings.exams.rounds if settings.exams.teach and has_exams(clips) else 0
     for _ in range(rounds):
         shares = believed(target.sum(axis=0), settings.imbalance.adjustment)
-        target = exam_targets(_said(values, layer, taught), clips, settings.exams, shares)
+        said = _said(values, layer, taught)
+        target = exam_targets(said, clips, settings.exams, with_agent=with_agent, log_prior=shares)
         layer = fit_layer(values, target, taught, settings)
     return layer
 
@@ -226,8 +253,13 @@ def propagated_answers(
     count = np.bincount(clips.label[clips.label >= 0], minlength=views)
     taught = torch.from_numpy(count > 0)
     said = _said(torch.from_numpy(features), fit_spread(features, clips, taught, settings), taught)
-    prior = learn_exams(said, clips, settings.exams, believed(count, settings.imbalance.adjustment))
-    answers = name_exams(said, clips, prior, settings.exams)
+    answers = name_exams(
+        said,
+        clips,
+        settings.exams,
+        with_agent=told_agent(features, clips.agent, settings),
+        log_prior=believed(count, settings.imbalance.adjustment),
+    )
     answers[:, count == 0] = -np.inf
     return answers
 

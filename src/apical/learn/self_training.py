@@ -20,7 +20,7 @@ from apical.learn.exams import exam_targets
 from apical.learn.fitting import Trainer
 from apical.learn.imbalance import believed
 from apical.learn.lessons import Desk, Learner, supervised
-from apical.learn.probe import fit_propagated
+from apical.learn.probe import fit_propagated, told_agent
 from apical.learn.pseudo import on_targets
 
 
@@ -67,8 +67,14 @@ def self_train(
         trainer.fit(Learner(teacher).to(desk.device), lesson, settings.steps - rounds * each)
     fit_propagated(teacher, everything, settings, desk.device)
     for number in range(rounds):
-        said = classify_clips(teacher, everything, settings.input_size, desk.device).log_probabilities
-        target = exam_targets(said, everything, settings.exams, shares_of_views)
+        outputs = classify_clips(teacher, everything, settings.input_size, desk.device)
+        target = exam_targets(
+            outputs.log_probabilities,
+            everything,
+            settings.exams,
+            with_agent=told_agent(outputs.features, everything.agent, settings),
+            log_prior=shares_of_views,
+        )
         shares_of_views = believed(desk.count, 1.0)  # students see each view as often
         if pretrained:
             teacher = begin()

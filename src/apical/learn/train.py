@@ -18,7 +18,7 @@ from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier, classify_clips
 from apical.learn.clips import Clips, load_clips
 from apical.learn.device import fabric_on
-from apical.learn.exams import has_exams, learn_exams, name_exams
+from apical.learn.exams import has_exams, name_exams
 from apical.learn.fitting import Trainer
 from apical.learn.methods import cosine_of, learn, log_prior_of
 from apical.learn.predictions import Predictions
@@ -110,6 +110,7 @@ def train(
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
     training = clips.split == "train"
     fit_agent(classifier, outputs.features[training], clips.agent[training], settings.probe_penalty)
+    agent = classifier.agent_probability(outputs.features)
     said = Predictions(
         method=settings.called,
         seed=settings.seed,
@@ -120,11 +121,11 @@ def train(
         label=clips.label,
         log_probabilities=outputs.log_probabilities,
         features=outputs.features,
-        agent=classifier.agent_probability(outputs.features),
+        agent=agent,
     )
     said.save(run.predictions)
     if has_exams(clips.in_split("train")):
-        in_exams = answers_in_exams(outputs.log_probabilities, clips, settings)
+        in_exams = answers_in_exams(outputs.log_probabilities, clips, settings, with_agent=agent > 0.5)
         replace(said, method=settings.called + WHOLE_EXAM, log_probabilities=in_exams).save(
             run.exam_predictions
         )
@@ -133,19 +134,28 @@ def train(
 
 
 def answers_in_exams(
-    log_probabilities: NDArray[np.float32], clips: Clips, settings: TrainSettings
+    log_probabilities: NDArray[np.float32],
+    clips: Clips,
+    settings: TrainSettings,
+    *,
+    with_agent: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Answers (n, k) for clips whose whole exam is there; what exams are like is learned from training.
 
     Methods taught by exams learn targets that are unsure, and are less sure than they may be: their answers
     are taken at a temperature below 1. Those that learn labels alone are not (docs/study.md).
     """
-    training = clips.in_split("train")
-    count = np.bincount(training.labelled().label, minlength=log_probabilities.shape[1])
-    said = log_probabilities[clips.split == "train"]
-    exams, temperature = settings.exams, settings.exam_temperature
-    prior = learn_exams(said, training, exams, log_prior_of(settings, count), temperature)
-    return name_exams(log_probabilities, clips, prior, exams, temperature).astype(np.float32)
+    count = np.bincount(clips.in_split("train").labelled().label, minlength=log_probabilities.shape[1])
+    named = name_exams(
+        log_probabilities,
+        clips,
+        settings.exams,
+        with_agent=with_agent & settings.exams.agent_apart,
+        teaching=clips.split == "train",
+        log_prior=log_prior_of(settings, count),
+        temperature=settings.exam_temperature,
+    )
+    return named.astype(np.float32)
 
 
 def fitted_to(settings: TrainSettings, pretrained: PretrainSettings) -> TrainSettings:
