@@ -41,6 +41,9 @@ PROBE = TrainSettings(method="probe")
 DEFAULT = TrainSettings(method="label-propagation")
 
 
+TOGETHER = "clips with contrast agent are in the exam of the others"
+
+
 def with_graph(**changes: float) -> TrainSettings:
     return DEFAULT.model_copy(update={"graph": GraphSettings(**changes)})
 
@@ -59,14 +62,14 @@ TAUGHT = {
     "the exam's mean left in": with_graph(centre=0),
     "40 neighbours": with_graph(neighbours=40),
     "exams teach without the order of filming": with_exams(order=False),
-    "clips with contrast agent are in the exam of the others": with_exams(agent_apart=False),
+    TOGETHER: with_exams(agent_apart=False),
     "labels are never doubted": with_exams(doubt=False),
     "exams teach one round": with_exams(rounds=1),
     "exams teach eight rounds": with_exams(rounds=8),
     "penalty 0.1": DEFAULT.model_copy(update={"probe_penalty": 0.1}),
 }
 REFERENCE = "label propagation (default)"
-IN_EXAMS = ("probe", REFERENCE)  # answered with the whole exam too
+IN_EXAMS = ("probe", REFERENCE, TOGETHER)  # answered with the whole exam too
 
 
 class Features:

@@ -9,7 +9,15 @@ import pytest
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import ExamSettings, TrainSettings
 from apical.learn.clips import load_clips
-from apical.learn.exams import LEAST_SHARE, exam_code, exam_targets, has_exams, name_exams, softened
+from apical.learn.exams import (
+    ADDED_SHARE,
+    FEWEST_EXAMS,
+    exam_code,
+    exam_targets,
+    has_exams,
+    name_exams,
+    softened,
+)
 from apical.learn.predictions import Predictions
 from apical.learn.train import answers_in_exams, train
 from apical.views import standard_vocabulary
@@ -72,37 +80,57 @@ def test_exams_of_one_of_each_view_are_named_better_together(clips):
     )
 
 
+def with_agent_apart(clips):
+    """The clips filmed in an order, and which have agent: the last two of each exam of three."""
+    place = np.tile(np.arange(3), len(clips) // 3)
+    return replace(clips, order=place), place > 0
+
+
 def test_clips_with_agent_are_named_as_exams_of_their_own(clips):
     """As if the others were not there, but for the shares of views, which are those of their own answers."""
+    ordered, agent = with_agent_apart(clips)
     said = unsure(clips)
-    agent = np.arange(len(clips)) % 3 == 2
-    settings = ExamSettings()
-    log_prior = np.log(np.linspace(0.5, 1.5, len(VIEWS)) / len(VIEWS))
-    named = name_exams(said, clips, settings, with_agent=agent, log_prior=log_prior)
-    shares = np.log(np.exp(softened(said[agent])).mean(axis=0) + LEAST_SHARE)
-    for kind, prior in ((~agent, log_prior), (agent, shares)):
-        alone = name_exams(
-            said[kind], clips.select(kind), settings, with_agent=nobody(clips)[kind], log_prior=prior
+    log_prior = np.log(np.linspace(0.1, 1.9, len(VIEWS)) / len(VIEWS))
+    named = name_exams(said, ordered, ExamSettings(), with_agent=agent, log_prior=log_prior)
+    assert np.abs(named - softened(said))[agent].max() > 0.1
+
+    def alone(kind, prior):
+        return name_exams(
+            said[kind], ordered.select(kind), ExamSettings(), with_agent=agent[kind] & False, log_prior=prior
         )
-        np.testing.assert_allclose(named[kind], alone, atol=1e-9)
-    code = exam_code(clips, agent)
-    assert len(np.unique(code)) == 2 * len(np.unique(clips.study_code))
-    assert set(zip(code, agent, strict=True)) == set(zip(code, code % 2 == 1, strict=True))
+
+    shares = np.log(np.exp(softened(said[agent])).mean(axis=0) + ADDED_SHARE)
+    np.testing.assert_allclose(named[agent], alone(agent, shares), atol=1e-9)
+    np.testing.assert_allclose(named[~agent], softened(said)[~agent])  # each the one clip of its exam
+    assert np.abs(named[agent] - alone(agent, log_prior)).max() > 0.1
+    code = exam_code(ordered, agent)
+    assert len(np.unique(code)) == 2 * len(np.unique(ordered.study_code))
     assert (exam_code(replace(clips, study=np.full(len(clips), "")), agent) == -1).all()
 
 
-def test_only_teaching_clips_tell_what_exams_are_like(clips):
-    """Labels of the others scrambled; and they are named as by themselves."""
+def test_few_exams_with_agent_stay_among_the_others(clips):
+    ordered, agent = with_agent_apart(clips)
     said = unsure(clips)
-    teaching = clips.patient_code > 1
-    scrambled = replace(clips, label=np.where(teaching, clips.label, 0))
-    one, other = (
-        name_exams(said, which, ExamSettings(), with_agent=nobody(clips), teaching=teaching)
-        for which in (clips, scrambled)
-    )
-    np.testing.assert_array_equal(one, other)
-    everyone = name_exams(said, scrambled, ExamSettings(), with_agent=nobody(clips))
-    assert np.abs(everyone - one)[~teaching].max() > 0.01
+    few, enough = (agent & (ordered.study_code < count) for count in (FEWEST_EXAMS - 1, FEWEST_EXAMS))
+    together = name_exams(said, ordered, ExamSettings(), with_agent=nobody(clips))
+    np.testing.assert_array_equal(name_exams(said, ordered, ExamSettings(), with_agent=few), together)
+    apart = name_exams(said, ordered, ExamSettings(), with_agent=enough)
+    assert np.abs(apart - together)[enough].max() > 0.1
+
+
+def test_only_teaching_clips_tell_what_exams_are_like(clips):
+    """Labels and answers of another patient's clips scrambled: no other exam is named otherwise."""
+    ordered, agent = with_agent_apart(clips)
+    said = unsure(clips)
+    teaching = ordered.study_code != ordered.study_code[0]
+    scrambled = replace(ordered, label=np.where(teaching, ordered.label, 0))
+    other_said = np.where(teaching[:, None], said, said[:, ::-1])
+    for agents in (agent, nobody(clips)):
+        one = name_exams(said, ordered, ExamSettings(), with_agent=agents, teaching=teaching)
+        other = name_exams(other_said, scrambled, ExamSettings(), with_agent=agents, teaching=teaching)
+        np.testing.assert_array_equal(one[teaching], other[teaching])
+        everyone = name_exams(other_said, scrambled, ExamSettings(), with_agent=agents)
+        assert np.abs(everyone - other)[teaching].max() > 1e-3
 
 
 def test_clips_without_a_study_stay_as_they_are(clips):
@@ -161,6 +189,8 @@ def test_answers_are_sharpened_for_methods_that_exams_teach_and_for_no_other(cli
     np.testing.assert_array_equal(answers("class-balanced", 0.5), answers("class-balanced", 1))
     for method in ("label-propagation", "self-training"):
         assert np.abs(answers(method, 0.5) - answers(method, 1)).max() > 0.1
+    untaught = TrainSettings(method="label-propagation", exams=ExamSettings(teach=False))
+    assert (untaught.exam_temperature, TrainSettings().exam_temperature) == (1.0, 0.5)
 
 
 def test_answers_with_the_whole_exam_lie_beside_the_others_and_are_named_so(exams, tmp_path, training):

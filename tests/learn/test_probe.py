@@ -154,6 +154,8 @@ def test_agent_is_told_as_said_and_else_as_the_head_has_it(classifier):
     together = settings.model_copy(update={"exams": ExamSettings(agent_apart=False)})
     assert not told_agent(features, agent, together).any()
     assert not told_agent(features, np.where(agent == 1, -1, agent), settings).any()
+    only = np.where(agent == 0, -1, agent)  # as tags have it: with agent, or nothing said
+    np.testing.assert_array_equal(told_agent(features, only, settings), agent == 1)
 
 
 def test_contrast_agent_of_every_clip_is_answered_and_kept(exams, tmp_path, training):

@@ -96,7 +96,7 @@ class ExamSettings(Settings):
     temperature: float = Field(
         0.5,
         gt=0,
-        le=5,
+        le=10,
         description="label-propagation, self-training: of an answer for a clip, before its exam is looked at",
     )
     doubt: bool = Field(True, description="labels that exams contradict are believed less to learn from")
@@ -143,7 +143,8 @@ class TrainSettings(Settings):
     @property
     def exam_temperature(self) -> float:
         """Of an answer for a clip, before its exam is looked at."""
-        return self.exams.temperature if self.method in TAUGHT_BY_EXAMS else 1.0
+        taught = self.exams.teach and self.method in TAUGHT_BY_EXAMS
+        return self.exams.temperature if taught else 1.0
 
     @model_validator(mode="after")
     def _patches_fit(self) -> TrainSettings:

@@ -13,13 +13,19 @@ from apical.learn.doubt import believed_labels
 Values = NDArray[np.float64]
 
 LEAST = 1e-4  # of a view's probability, before an exam is looked at: nobody is as sure as a softmax
-LEAST_SHARE = 1e-3  # added to a view's share of the answers for clips with contrast agent
+ADDED_SHARE = 1e-3  # to each view's share of the answers for clips with contrast agent
+FEWEST_EXAMS = 5  # with clips with contrast agent, or they stay among the others
 
 
 def has_exams(clips: Clips) -> bool:
     """Whether any study has two clips or more."""
+    return exams_in(clips) > 0
+
+
+def exams_in(clips: Clips) -> int:
+    """How many studies have two clips or more."""
     study = clips.study_code
-    return len(np.unique(study[study >= 0])) < int((study >= 0).sum())
+    return int((np.bincount(study[study >= 0]) > 1).sum())
 
 
 def exam_code(clips: Clips, with_agent: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -43,8 +49,9 @@ def name_exams(
     What exams are like is learned from what is said of their clips, and labels where there are any.
 
     Clips with contrast agent are filmed after the others, once more, and of fewer views. What those parts of
-    exams are like is learned from them alone, and the shares in which the classifier believes are those of
-    its answers there: it knows few labels with agent, and names too many clips by them (docs/study.md).
+    exams are like is learned from them alone, if there are `FEWEST_EXAMS`. For their order of filming the
+    shares in which the classifier believes are those of its answers there: it knows few labels with agent,
+    and names too many clips by them (docs/study.md).
 
     Args:
         log_probabilities: (n, k).
@@ -55,16 +62,19 @@ def name_exams(
         log_prior: (k,) logarithms of the shares in which the classifier believes; None if they are equal.
         temperature: by which log-probabilities are divided first.
     """
-    named, said = softened(log_probabilities), softened(log_probabilities, temperature)
     study = clips.study_code
     order = clips.order if settings.order else np.full(len(clips), -1)
     teaching = np.ones(len(clips), bool) if teaching is None else teaching
+    if exams_in(clips.select(with_agent & teaching)) < FEWEST_EXAMS:
+        with_agent = np.zeros(len(clips), bool)
+    said = softened(log_probabilities, temperature)
+    named = np.where((study < 0)[:, None], softened(log_probabilities), said)
     for agent in (False, True):
         kind = (with_agent == agent) & (study >= 0)
         known = kind & teaching
         if not has_exams(clips.select(known)):
             continue
-        shares = np.log(np.exp(said[known]).mean(axis=0) + LEAST_SHARE) if agent else log_prior
+        shares = np.log(np.exp(said[known]).mean(axis=0) + ADDED_SHARE) if agent else log_prior
         prior = fit_prior(said[known], study[known], order[known], label=clips.label[known], log_prior=shares)
         named[kind] = decode(said[kind], study[kind], order[kind], prior, strength=settings.strength)
     return named

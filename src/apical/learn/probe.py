@@ -143,18 +143,21 @@ def fit_agent(
 def told_agent(
     features: NDArray[np.float32], agent: NDArray[np.int64], settings: TrainSettings
 ) -> NDArray[np.bool_]:
-    """Which clips have contrast agent, (n,): as said, else as `fit_agent` has it; none unless agent is apart.
+    """Which clips have contrast agent, (n,): as said, else as `fit_agent` has it, where it can be fitted.
 
     Args:
         features: (n, d).
         agent: (n,) 1 with, 0 without, -1 unknown.
-        settings: whether exams set clips with agent apart, and the penalty.
+        settings: the penalty; if exams do not set clips with agent apart, none has it.
     """
-    layer = _agent_layer(features, agent, settings.probe_penalty)
-    if layer is None or not settings.exams.agent_apart:
+    if not settings.exams.agent_apart:
         return np.zeros(len(agent), bool)
-    told = F.linear(torch.from_numpy(features).double(), *layer).squeeze(1).numpy() > 0
-    return np.where(agent < 0, told, agent == 1)
+    told: NDArray[np.bool_] = agent == 1
+    layer = _agent_layer(features, agent, settings.probe_penalty)
+    if layer is not None:
+        logit = F.linear(torch.from_numpy(features).double(), *layer).squeeze(1).numpy()
+        told |= (agent < 0) & (logit > 0)
+    return told
 
 
 def _agent_layer(features: NDArray[np.float32], agent: NDArray[np.int64], penalty: float) -> Layer | None:
@@ -239,7 +242,7 @@ def fit_spread(features: NDArray[np.float32], clips: Clips, taught: Tensor, sett
 def propagated_answers(
     features: NDArray[np.float32], clips: Clips, settings: TrainSettings, *, views: int
 ) -> NDArray[np.float64]:
-    """What the layer of `fit_spread` says of all clips, each given its whole exam.
+    """What the layer of `fit_spread` says of all clips, each given its whole exam, at a temperature of 1.
 
     Args:
         features: (n, d) of n clips.

@@ -22,7 +22,7 @@ from apical.learn.exams import has_exams, name_exams
 from apical.learn.fitting import Trainer
 from apical.learn.methods import cosine_of, learn, log_prior_of
 from apical.learn.predictions import Predictions
-from apical.learn.probe import fit_agent
+from apical.learn.probe import fit_agent, told_agent
 from apical.learn.run import RunFolder
 from apical.learn.start import RANDOM, SHIPPED, begin_with, describe, patients_seen, settings_of
 from apical.learn.tracking import Tracker
@@ -110,7 +110,6 @@ def train(
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
     training = clips.split == "train"
     fit_agent(classifier, outputs.features[training], clips.agent[training], settings.probe_penalty)
-    agent = classifier.agent_probability(outputs.features)
     said = Predictions(
         method=settings.called,
         seed=settings.seed,
@@ -121,11 +120,16 @@ def train(
         label=clips.label,
         log_probabilities=outputs.log_probabilities,
         features=outputs.features,
-        agent=agent,
+        agent=classifier.agent_probability(outputs.features),
     )
     said.save(run.predictions)
     if has_exams(clips.in_split("train")):
-        in_exams = answers_in_exams(outputs.log_probabilities, clips, settings, with_agent=agent > 0.5)
+        in_exams = answers_in_exams(
+            outputs.log_probabilities,
+            clips,
+            settings,
+            with_agent=told_agent(outputs.features, np.where(training, clips.agent, -1), settings),
+        )
         replace(said, method=settings.called + WHOLE_EXAM, log_probabilities=in_exams).save(
             run.exam_predictions
         )
@@ -150,7 +154,7 @@ def answers_in_exams(
         log_probabilities,
         clips,
         settings.exams,
-        with_agent=with_agent & settings.exams.agent_apart,
+        with_agent=with_agent,
         teaching=clips.split == "train",
         log_prior=log_prior_of(settings, count),
         temperature=settings.exam_temperature,
