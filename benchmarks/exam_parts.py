@@ -39,8 +39,6 @@ CPU = torch.device("cpu")
 
 PROBE = TrainSettings(method="probe")
 DEFAULT = TrainSettings(method="label-propagation")
-
-
 TOGETHER = "clips with contrast agent are in the exam of the others"
 
 

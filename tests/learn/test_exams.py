@@ -178,6 +178,16 @@ def test_a_temperature_divides_and_changes_no_mind(clips, temperature):
     assert (softened(never, temperature)[:, 3] < -3e3).all()
 
 
+def test_exams_weigh_more_the_higher_the_temperature(clips):
+    """Named by one prior, that of the labels: the more, the fewer clips are named as they were alone."""
+    said = unsure(clips)
+    alike = []
+    for temperature in (0.05, 0.2, 0.5):
+        together = name_exams(said, clips, ExamSettings(), with_agent=nobody(clips), temperature=temperature)
+        alike.append((together.argmax(axis=1) == said.argmax(axis=1)).mean())
+    assert alike[0] > alike[1] > alike[2]
+
+
 def test_answers_are_sharpened_for_methods_that_exams_teach_and_for_no_other(clips):
     """Of the same answers for clips; what the temperature does is tested above."""
     said = unsure(clips)
