@@ -15,13 +15,10 @@ from apical.config import ClipEncoderSettings, ObjectiveSettings
 from apical.errors import CannotDo
 from apical.learn import render_torch
 from apical.learn.augment import DEVIATION, MEAN
-from apical.learn.beams import sectors
 from apical.learn.clips import load_clips
 from apical.learn.distributed import shares
-from apical.learn.draw import working_side
 from apical.learn.feeding import Feeder, Place, received
 from apical.learn.loop import translated
-from apical.learn.placing import placed
 from apical.learn.reading import FrameFile
 from apical.views import standard_vocabulary
 
@@ -145,10 +142,10 @@ def test_a_process_that_is_killed_is_one_line(clips, few_steps, while_learning):
     batches = feeder(clips, settings).batches(Place())
     next(batches)
     (child,) = set(multiprocessing.active_children()) - before
-    os.kill(child.pid, signal.SIGKILL)
 
     def go_on():
         with translated(), closing(batches):
+            os.kill(child.pid, signal.SIGKILL)  # in here: torch's handler may raise at any moment from now on
             while_learning()
             list(batches)
 
@@ -200,9 +197,7 @@ def test_for_a_gpu_frames_are_sent_and_rendered_there(clips, few_steps):
     sent = few.prepare(*job)
     assert sent.pictures.dtype == torch.uint8
     assert sent.pictures.shape[2:] == clips.frames.shape[1:]
-    first = sectors(sent.pictures[:, 0].numpy())
-    side, size = sent.pictures.shape[-1], few_steps.input_size
-    lie = placed(sent.draws, first, working_side(side, size), size)
-    made = render_torch.render(sent.pictures, sent.draws, lie, size).sub(MEAN).div(DEVIATION)
+    made = render_torch.render(sent.pictures, sent.draws, sent.lie, few_steps.input_size)
+    made = made.sub(MEAN).div(DEVIATION)
     off = (made.view_as(expected) - expected).abs() * DEVIATION * 255
     assert (off > 1.5).float().mean() < 0.005

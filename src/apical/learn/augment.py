@@ -15,7 +15,7 @@ from apical.config import AugmentSettings
 from apical.learn import render_opencv, render_torch
 from apical.learn.beams import sectors
 from apical.learn.draw import Draws, draw, working_side
-from apical.learn.placing import placed
+from apical.learn.placing import Placed, placed
 
 MEAN, DEVIATION = 0.15, 0.2  # of a masked echo frame in [0, 1]: close enough to centre the input
 
@@ -59,27 +59,43 @@ def augment(
     return render(frames, draws, size, device)
 
 
-def render(frames: NDArray[np.uint8] | Tensor, draws: Draws, size: int, device: torch.device) -> Tensor:
+def laid(frames: NDArray[np.uint8] | Tensor, draws: Draws, size: int) -> Placed:
+    """How crops of a size, as they were drawn, lie on frames (n, T, s, s), which are looked at by the CPU."""
+    first = frames[:, 0]
+    found = sectors(first.cpu().numpy() if isinstance(first, Tensor) else first)
+    return placed(draws, found, working_side(frames.shape[-1], size), size)
+
+
+def render(
+    frames: NDArray[np.uint8] | Tensor,
+    draws: Draws,
+    size: int,
+    device: torch.device,
+    lie: Placed | None = None,
+) -> Tensor:
     """Crops as they were drawn, standardised; on every device the same but for roundings.
 
     Args:
-        frames: (n, T, s, s) uint8, array or tensor. An array saves a GPU from being waited for.
+        frames: (n, T, s, s) uint8, array or tensor; one on a GPU is waited for, unless `lie` is given.
         draws: for n crops of this size from frames of this side.
         size: side of a crop in pixels.
         device: where the crops are wanted.
+        lie: how they lie on these frames, where that is known.
 
     Returns:
         (n, T, size, size) float32, standardised, on `device`.
     """
-    first = frames[:, 0]
-    found = sectors(first.cpu().numpy() if isinstance(first, Tensor) else first)
-    lie = placed(draws, found, working_side(frames.shape[-1], size), size)
+    lie = lie or laid(frames, draws, size)
     if device.type == "cpu":
         host = frames.cpu().numpy() if isinstance(frames, Tensor) else frames
         crops = render_opencv.render(render_opencv.halved(host, size), draws, lie, size)
         crops -= MEAN  # by NumPy: torch would start threads, and a batch may be made by one of several
         crops /= DEVIATION
         return torch.from_numpy(crops)
-    there = (frames if isinstance(frames, Tensor) else torch.from_numpy(frames)).to(device)
+    there = (
+        frames.to(device, non_blocking=True)
+        if isinstance(frames, Tensor)
+        else render_torch.sent(frames, device)
+    )
     on_device = render_torch.render(render_torch.halved(there, size), draws, lie, size)
     return on_device.sub_(MEAN).div_(DEVIATION)

@@ -52,6 +52,7 @@ def fabric_on(accelerator: str, precision: str = "32", *, shared: bool = False) 
             f"there is no '{accelerator}' device on this machine, or fewer than processes",
             "use --accelerator auto, or fewer processes",
         ) from None
+    torch.backends.cudnn.deterministic = True  # else the same seed gives other weights on a GPU
     fabric.launch()
     if processes > 1:
         atexit.register(_leave)  # else its threads may abort the process while it ends

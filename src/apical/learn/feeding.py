@@ -27,11 +27,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from apical.config import PretrainSettings
 from apical.errors import ApicalError, CannotDo
-from apical.learn.augment import render
+from apical.learn.augment import laid, render
 from apical.learn.batches import draw_frames, epoch_batches
 from apical.learn.clips import Clips
 from apical.learn.distributed import shares
 from apical.learn.draw import Draws, draw
+from apical.learn.placing import Placed
 from apical.learn.relations import Members
 from apical.learn.signals import signals_blocked
 
@@ -80,6 +81,7 @@ class Prepared:
         place, lengths: see `Batch`.
         pictures: on a CPU the crops; for a GPU the frames they are of, (c·own clips, t, s, s) uint8.
         draws: for a GPU, of those.
+        lie: for a GPU, how they lie on the frames.
         table: see `Members.table`.
     """
 
@@ -87,6 +89,7 @@ class Prepared:
     lengths: list[int]
     pictures: Tensor
     draws: Draws | None
+    lie: Placed | None
     table: Tensor
 
     def pin_memory(self) -> Prepared:
@@ -214,6 +217,7 @@ class Feeder(Dataset[Prepared | ApicalError]):
             lengths=[len(part) for part in parts],
             pictures=render(frames, draws, settings.input_size, CPU) if here else torch.from_numpy(frames),
             draws=None if here else draws,
+            lie=None if here else laid(frames, draws, settings.input_size),
             table=torch.from_numpy(self.table(np.tile(chosen, crops), rows[:, :, 0].ravel())),
         )
 
@@ -221,7 +225,7 @@ class Feeder(Dataset[Prepared | ApicalError]):
         """The batch where the network is."""
         crops = prepared.pictures
         if prepared.draws is not None:
-            crops = render(crops, prepared.draws, self.settings.input_size, self.device)
+            crops = render(crops, prepared.draws, self.settings.input_size, self.device, prepared.lie)
         return Batch(
             prepared.place,
             crops.view(self.settings.crops_per_clip, -1, *crops.shape[1:]),

@@ -21,6 +21,12 @@ from apical.learn.texture import SPREAD, STRONGEST
 BINOMIAL = {3: (0.25, 0.5, 0.25), 5: (0.0625, 0.25, 0.375, 0.25, 0.0625)}
 
 
+def sent(values: NDArray[Any], device: torch.device) -> Tensor:
+    """A copy on the device. A GPU takes it when it comes to it: nobody waits for what it does before."""
+    here = torch.from_numpy(values)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here.to(device)
+
+
 def halved(frames: Tensor, size: int) -> Tensor:
     """Frames (n, T, s, s) uint8, halved by means of four pixels until their side is below twice `size`."""
     while frames.shape[-1] >= 2 * size:
@@ -69,14 +75,14 @@ def _kept(make: Callable[..., NDArray[Any]], arguments: tuple[float, ...], devic
 
 
 def _one_a_crop(values: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(values).to(device).view(-1, 1, 1, 1)
+    return sent(values, device).view(-1, 1, 1, 1)
 
 
 def _seen_through(frames: Tensor, matrix: NDArray[np.float64], size: int, mode: str = "bilinear") -> Tensor:
     """Frames (n, T, s, s) by matrices (n, 2, 3) that take pixels of a crop to theirs; 0 beyond."""
     scaled = matrix * 2 / frames.shape[-1]
     scaled[:, :, 2] += 1 / frames.shape[-1] - 1  # grid_sample counts from -1 to 1, edge to edge
-    x, y, one = torch.from_numpy(scaled).to(frames.device, torch.float32)[:, None, None].unbind(-1)
+    x, y, one = sent(scaled.astype(np.float32), frames.device)[:, None, None].unbind(-1)
     place = torch.arange(size, device=frames.device, dtype=torch.float32)
     grid = x * place[:, None] + y * place[:, None, None] + one
     return F.grid_sample(frames.float(), grid, mode=mode, padding_mode="zeros", align_corners=False)
@@ -84,13 +90,13 @@ def _seen_through(frames: Tensor, matrix: NDArray[np.float64], size: int, mode: 
 
 def _looked_up(level: Tensor, table: NDArray[np.float32]) -> Tensor:
     """Values of tables (n, 256) at levels (n, T, h, w) from 0 to 255."""
-    on_device = torch.from_numpy(table).to(level.device)
+    on_device = sent(table, level.device)
     return on_device.gather(1, level.long().flatten(1)).view(level.shape)
 
 
 def _pieces(noise: Tensor, place: NDArray[np.int64], size: int) -> Tensor:
     """Pieces of noise that begin at these rows and columns (n, 2): (n, 1, size, size)."""
-    begin = torch.from_numpy(place).to(noise.device)
+    begin = sent(place, noise.device)
     span = begin[:, :, None] + torch.arange(size, device=noise.device)
     return noise[span[:, 0, :, None], span[:, 1, None, :]].unsqueeze(1)
 
@@ -116,7 +122,7 @@ def _redraw(x: Tensor, share: Tensor, fine: Tensor) -> Tensor:
 
 
 def _stretched(nodes: NDArray[np.float32], size: int, device: torch.device) -> Tensor:
-    on_device = torch.from_numpy(nodes).to(device).unsqueeze(1)
+    on_device = sent(nodes, device).unsqueeze(1)
     return F.interpolate(on_device, (size, size), mode="bilinear", align_corners=False)
 
 
