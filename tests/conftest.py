@@ -9,6 +9,7 @@ import torch
 from apical.cli import run
 
 torch.set_num_threads(1)
+torch.backends.cudnn.allow_tf32 = False  # where there is a GPU, its answers are compared with a CPU's
 hypothesis.settings.register_profile("untimed", deadline=None)  # slow machines are no failure
 hypothesis.settings.load_profile("untimed")
 NETWORK = "encoder: {depth: 10, width: 4, stem_stride: 2}\ninput_size: 32\n"

@@ -79,7 +79,7 @@ def test_two_processes_give_the_weights_of_one(exams, tmp_path, few_steps):
     """By torchrun and the command line, with norms that see one crop at a time. Only one of the two speaks;
     sums of floats differ in their last places."""
     network = few_steps.encoder.model_copy(update={"norm": "group"})
-    settings = few_steps.model_copy(update={"encoder": network})
+    settings = few_steps.model_copy(update={"encoder": network, "accelerator": "cpu"})
     alone = start(exams, tmp_path / "alone", settings)
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "apical", "pretrain"]
