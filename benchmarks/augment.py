@@ -24,10 +24,8 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from apical.config import AugmentSettings
 from apical.learn import render_torch
-from apical.learn.augment import DEVIATION, MEAN, augment
-from apical.learn.beams import sectors
+from apical.learn.augment import DEVIATION, MEAN, augment, laid
 from apical.learn.draw import draw
-from apical.learn.placing import placed
 
 CPU = torch.device("cpu")
 NOTHING = AugmentSettings(
@@ -95,8 +93,8 @@ def race(size: int, side: int, count: int) -> None:
 
     def by_torch() -> object:
         draws = draw(count, side, size, settings, generator)
-        lie = placed(draws, sectors(frames[:, 0]), side, size)
-        return render_torch.render(on_torch, draws, lie, size).sub_(MEAN).div_(DEVIATION)
+        made = render_torch.render(on_torch, draws, laid(frames, draws, size), size)
+        return made.sub_(MEAN).div_(DEVIATION)
 
     ways: dict[str, Callable[[], object]] = {
         "Pillow": lambda: torch.stack([by_pillow(frame[0], size, settings) for frame in frames]),

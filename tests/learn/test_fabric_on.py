@@ -12,7 +12,7 @@ def test_one_process_on_the_cpu():
     assert (fabric.device.type, fabric.world_size) == ("cpu", 1)
 
 
-def test_a_gpu_convolves_the_same_way_each_time(monkeypatch):
+def test_gpus_are_told_to_convolve_the_same_way_each_time(monkeypatch):
     """Seen on an H200: without it, weights of one seed differ from the first steps on."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     fabric_on("cpu")

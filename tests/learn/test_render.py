@@ -16,7 +16,7 @@ from fans import EVERYTHING, NOTHING, fan, fans, only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apical.learn import render_opencv, render_torch
+from apical.learn import augment, render_opencv, render_torch
 from apical.learn.beams import WIDEST, angles, sectors
 from apical.learn.draw import GRID, draw, working_side
 from apical.learn.placing import placed
@@ -31,7 +31,7 @@ STRONG = {
 
 def laid(frames, strengths, size, seed=0):
     draws = draw(len(frames), frames.shape[-1], size, strengths, np.random.default_rng(seed))
-    return draws, placed(draws, sectors(frames[:, 0]), working_side(frames.shape[-1], size), size)
+    return draws, augment.laid(frames, draws, size)
 
 
 def by_opencv(frames, draws, lie, size):
