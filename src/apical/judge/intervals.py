@@ -2,11 +2,12 @@
 
 Clips of one patient resemble each other, so the patient is what is drawn: whole patients are drawn with
 replacement, and a figure's interval runs between percentiles of the figure over the draws (the cluster
-bootstrap; Field & Welsh, JRSS-B 2007). Because all figures follow from confusion matrices, a draw is a
-weighted sum of the patients' matrices, and all draws together are one matrix product.
+bootstrap; Field & Welsh, JRSS-B 2007). Most figures follow from tables that add up over patients (confusion
+matrices, sums, histograms): a draw is then a weighted sum of the patients' tables, and all draws together
+are one matrix product. Figures that need the order of all clips are in `apical.judge.ranking`.
 
 The interval tells how much the figure would vary with other *test patients*. It does not cover other
-training patients or seeds. With few patients (below about 20) percentile intervals are too narrow.
+training patients or seeds. How often it holds the truth was simulated (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 from apical.judge.metrics import Counts, Figures
 from apical.learn.clips import codes
 
 Statistic = Callable[[Counts], Figures]
-"""From confusion matrices (…, k, k) to m figures (…, m)."""
+"""From tables with any leading axes, such as confusion matrices (…, k, k), to m figures (…, m)."""
 
 _CHUNK_VALUES = 4_000_000  # doubles in the largest temporary array: 32 MB
 
@@ -51,14 +53,17 @@ class Bootstrap:
     Attributes:
         value: (m,) the figures on the patients as they are.
         samples: (resamples, m) the figures in each draw; NaN where not defined.
-        patients: how many patients were drawn, from as many.
+        patients: P, how many patients were drawn, from as many.
         seed: fixes the draws.
+        without: (P, m) the figures without each of the patients in turn (the jackknife); NaN where not
+            defined. None where more than patients was drawn.
     """
 
     value: Figures
     samples: Figures
     patients: int
     seed: int
+    without: Figures | None = None
 
 
 def patient_confusions(
@@ -94,24 +99,42 @@ def draw_patients(
         yield times.reshape(rows, patients).astype(np.float64)
 
 
-def bootstrap(counts: Counts, statistic: Statistic, *, resamples: int = 2000, seed: int = 0) -> Bootstrap:
+def patient_sums(values: NDArray[Any], patient: NDArray[Any]) -> NDArray[np.float64]:
+    """(P, …) float64: values (n, …) of clips added up patient by patient, in the order of their first clips."""
+    row = codes(patient)
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    table = np.zeros((row.max(initial=-1) + 1, flat.shape[1]))
+    np.add.at(table, row, flat)
+    return table.reshape(-1, *values.shape[1:])
+
+
+def bootstrap(tables: Counts, statistic: Statistic, *, resamples: int = 2000, seed: int = 0) -> Bootstrap:
     """Figures of one method over draws of patients, averaged over its training seeds in each draw.
 
     Args:
-        counts: (s, P, k, k) from `patient_confusions`: the same P patients under s training seeds.
-        statistic: gives m figures for confusion matrices with any leading axes.
+        tables: (s, P, …) from `patient_confusions` or `patient_sums`: the same P patients under s training
+            seeds. The table of several patients is the sum of theirs.
+        statistic: gives m figures for tables with any leading axes.
         resamples: number of draws.
         seed: two methods with the same patients and seed are judged on the same draws.
     """
-    runs, patients, views, _ = counts.shape
-    table = counts.transpose(1, 0, 2, 3).reshape(patients, runs * views * views).astype(np.float64)
-    chunk = max(1, _CHUNK_VALUES // max(table.shape))
-    samples = [
-        statistic((weights @ table).reshape(-1, runs, views, views)).mean(axis=1)
-        for weights in draw_patients(patients, resamples, seed, chunk)
-    ]
-    value = statistic(counts.sum(axis=1)).mean(axis=0)
-    return Bootstrap(value, np.concatenate(samples), patients, seed)
+    runs, patients, *shape = tables.shape
+    flat = np.moveaxis(tables, 1, 0).reshape(patients, -1).astype(np.float64)
+    chunk = max(1, _CHUNK_VALUES // max(flat.shape))
+
+    def of_sums(sums: NDArray[np.float64]) -> Figures:
+        return np.asarray(statistic(sums.reshape(-1, runs, *shape)).mean(axis=1))
+
+    whole = flat.sum(axis=0)
+    return Bootstrap(
+        value=of_sums(whole)[0],
+        samples=np.concatenate(
+            [of_sums(weights @ flat) for weights in draw_patients(patients, resamples, seed, chunk)]
+        ),
+        patients=patients,
+        seed=seed,
+        without=np.concatenate([of_sums(whole - flat[at : at + chunk]) for at in range(0, patients, chunk)]),
+    )
 
 
 def difference(one: Bootstrap, other: Bootstrap) -> Bootstrap:
@@ -122,18 +145,57 @@ def difference(one: Bootstrap, other: Bootstrap) -> Bootstrap:
     """
     if (one.patients, one.seed, one.samples.shape) != (other.patients, other.seed, other.samples.shape):
         raise ValueError("the two methods were not judged on the same draws of patients")
-    return Bootstrap(one.value - other.value, one.samples - other.samples, one.patients, one.seed)
+    return Bootstrap(
+        one.value - other.value,
+        one.samples - other.samples,
+        one.patients,
+        one.seed,
+        None if one.without is None or other.without is None else one.without - other.without,
+    )
 
 
 def percentile_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]:
     """An interval for each of the m figures; its limits are NaN where there are fewer than two patients."""
     tail = (1 - confidence) / 2
+    return [_between(result, j, (tail, 1 - tail)) for j in range(len(result.value))]
+
+
+def bca_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]:
+    """The same, corrected for bias and skewness (BCa; Efron, JASA 1987, eqs. 2.3 and 6.6).
+
+    z₀ is the normal quantile of the share of draws below the figure (those equal to it count half), and the
+    acceleration a = Σ d³ / (6 (Σ d²)^1.5) with d the mean jackknife figure minus each. A limit is that
+    quantile of the draws at which Φ(z₀ + (z₀ + z) / (1 - a (z₀ + z))) lies, instead of Φ(z).
+
+    Raises:
+        ValueError: there is no jackknife.
+    """
+    if result.without is None:
+        raise ValueError("BCa needs the figures without each patient")
+    z = ndtri((1 - confidence) / 2) * np.array([1.0, -1.0])
     intervals = []
-    for value, samples in zip(result.value, result.samples.T, strict=True):
-        defined = samples[~np.isnan(samples)]
-        if result.patients < 2 or np.isnan(value) or not len(defined):
-            intervals.append(Interval(float(value), float("nan"), float("nan"), len(defined)))
+    for j, value in enumerate(result.value):
+        samples = result.samples[~np.isnan(result.samples[:, j]), j]
+        left_out = result.without[~np.isnan(result.without[:, j]), j]
+        if not len(samples) or not len(left_out):
+            intervals.append(_between(result, j, (0.0, 1.0)))
             continue
-        low, high = np.quantile(defined, [tail, 1 - tail])
-        intervals.append(Interval(float(value), float(low), float(high), len(defined)))
+        below = ((samples < value).sum() + (samples == value).sum() / 2) / len(samples)
+        half_a_draw = 0.5 / len(samples)  # keeps z₀ finite where all draws lie on one side
+        bias = ndtri(np.clip(below, half_a_draw, 1 - half_a_draw))
+        off = left_out.mean() - left_out
+        spread = np.square(off).sum() ** 1.5
+        acceleration = (off**3).sum() / (6 * spread) if spread else 0.0
+        low, high = ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
+        intervals.append(_between(result, j, (float(low), float(high))))
     return intervals
+
+
+def _between(result: Bootstrap, j: int, levels: tuple[float, float]) -> Interval:
+    """Figure j between these quantiles of its draws."""
+    value, samples = float(result.value[j]), result.samples[:, j]
+    defined = samples[~np.isnan(samples)]
+    if result.patients < 2 or np.isnan(value) or not len(defined):
+        return Interval(value, float("nan"), float("nan"), len(defined))
+    low, high = np.quantile(defined, levels)
+    return Interval(value, float(low), float(high), len(defined))
