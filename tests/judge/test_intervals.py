@@ -2,15 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from apical.judge import intervals, metrics
 from apical.judge.intervals import (
     Bootstrap,
+    bca_intervals,
     bootstrap,
     difference,
     draw_patients,
     patient_confusions,
+    patient_sums,
     percentile_intervals,
 )
 
@@ -145,3 +148,46 @@ def test_other_pseudonyms_give_the_same_draws():
         for names in (patient, renamed)
     )
     np.testing.assert_array_equal(one, other)
+
+
+def test_sums_of_any_shape_are_added_up_by_patient():
+    random = np.random.default_rng(6)
+    patient = np.array(["b", "a", "b", "c", "a"])
+    values = random.random((5, 2, 3))
+    expected = [values[[0, 2]].sum(0), values[[1, 4]].sum(0), values[3]]
+    np.testing.assert_allclose(patient_sums(values, patient), expected)
+    label, predicted = random.integers(0, K, (2, 5))
+    cells = np.eye(K)[label][:, :, None] * np.eye(K)[predicted][:, None]
+    np.testing.assert_array_equal(
+        patient_sums(cells, patient), patient_confusions(label, predicted, patient, K)
+    )
+
+
+def test_without_each_patient_is_the_figure_of_the_others():
+    patient, label, predicted = clips(np.random.default_rng(5))
+    counts = np.stack([patient_confusions(label, each, patient, K) for each in predicted])
+    result = bootstrap(counts, figures, resamples=10)
+    for left_out in range(9):
+        others = np.delete(counts, left_out, axis=1).sum(axis=1)
+        np.testing.assert_allclose(result.without[left_out], figures(others).mean(axis=0))
+
+
+def test_bca_equals_scipys():
+    """A skewed mean of one number a patient, from so many draws that the random part is small."""
+    values = np.random.default_rng(7).exponential(size=25) ** 1.5
+    tables = np.stack([values, np.ones(25)], axis=1)[None]
+    result = bootstrap(tables, lambda sums: sums[..., :1] / sums[..., 1:], resamples=60_000)
+    (mine,) = bca_intervals(result)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=60_000, method="BCa", rng=1).confidence_interval
+    (percentile,) = percentile_intervals(result)
+    assert mine.low == pytest.approx(theirs.low, rel=0.01)
+    assert mine.high == pytest.approx(theirs.high, rel=0.01)
+    assert mine.high > percentile.high + 0.03  # so that the test could fail
+
+
+def test_bca_has_limits_where_all_draws_are_alike_and_none_without_a_jackknife():
+    counts = patient_confusions(np.array([0, 1]), np.array([0, 1]), np.array(["a", "b"]), 2)[None]
+    (interval,) = bca_intervals(bootstrap(counts, share_right, resamples=100))
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)
+    with pytest.raises(ValueError, match="without each patient"):
+        bca_intervals(Bootstrap(np.zeros(1), np.zeros((5, 1)), patients=3, seed=0))

@@ -41,13 +41,25 @@ def test_equal_to_scikit_learn_on_views_present_in_the_truth(pair):
     assert metrics.balanced_accuracy(confusion) == pytest.approx(
         sk.recall_score(label, predicted, labels=shown, average="macro")
     )
+    assert metrics.weighted_f1(confusion) == pytest.approx(
+        sk.f1_score(label, predicted, labels=shown, average="weighted", zero_division=0)
+    )
     assert metrics.accuracy(confusion) == pytest.approx(sk.accuracy_score(label, predicted))
+    cost = 1 - np.eye(K)
+    assert metrics.mean_cost(confusion, cost) == pytest.approx(sk.zero_one_loss(label, predicted))
+    if len({*label, *predicted}) > 1:  # scikit-learn, too, has no kappa where all is one view
+        for weights, of in ((None, None), ("quadratic", metrics.quadratic(K))):
+            expected = sk.cohen_kappa_score(label, predicted, labels=range(K), weights=weights)
+            assert metrics.kappa(confusion, of) == pytest.approx(expected)
 
 
 def test_batches_give_what_single_matrices_give():
     batch = np.random.default_rng(0).integers(0, 4, (3, 2, K, K))
     batch[0, 0, 2] = 0
-    for function in (metrics.precision, metrics.recall, metrics.f1, metrics.macro_f1, metrics.accuracy):
+    for function in (
+        metrics.precision, metrics.recall, metrics.f1, metrics.macro_f1, metrics.weighted_f1,
+        metrics.accuracy, metrics.kappa,
+    ):  # fmt: skip
         single = np.array([[function(matrix) for matrix in row] for row in batch])
         np.testing.assert_array_equal(function(batch), single)
 
@@ -78,3 +90,15 @@ def test_mean_f1_takes_the_chosen_views():
     f1 = metrics.f1(confusion)
     assert metrics.mean_f1(confusion, np.array([False, True, True])) == f1[1]
     assert np.isnan(metrics.mean_f1(confusion, np.array([False, False, True])))
+
+
+def test_a_cost_is_per_clip_and_kappa_compares_it_with_chance():
+    confusion = np.array([[8, 2], [1, 9]])
+    cost = np.array([[0, 0.25], [0.5, 0]])
+    assert metrics.mean_cost(confusion, cost) == pytest.approx((2 * 0.25 + 0.5) / 20)
+    by_chance = (10 * 11 * 0.25 + 10 * 9 * 0.5) / 20 / 20
+    assert metrics.kappa(confusion, cost) == pytest.approx(1 - metrics.mean_cost(confusion, cost) / by_chance)
+
+
+def test_kappa_is_nan_where_chance_makes_no_error():
+    assert np.isnan(metrics.kappa(np.array([[7, 0], [0, 0]])))

@@ -100,7 +100,7 @@ def draw_patients(
 
 
 def patient_sums(values: NDArray[Any], patient: NDArray[Any]) -> NDArray[np.float64]:
-    """(P, …) float64: values (n, …) of clips added up patient by patient, in the order of their first clips."""
+    """(P, …) float64: values (n, …) of clips added up by patient, in the order of their first clips."""
     row = codes(patient)
     flat = values.reshape(len(values), -1).astype(np.float64)
     table = np.zeros((row.max(initial=-1) + 1, flat.shape[1]))

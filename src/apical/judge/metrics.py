@@ -48,6 +48,12 @@ def macro_f1(confusion: Counts) -> Figures:
     return _mean_defined(f1(confusion))
 
 
+def weighted_f1(confusion: Counts) -> Figures:
+    """(…,): mean F1 of all views present in the truth, each weighted by its clips."""
+    shown = support(confusion)
+    return _ratio(np.where(shown, np.nan_to_num(f1(confusion)) * shown, 0).sum(-1), shown.sum(-1))
+
+
 def balanced_accuracy(confusion: Counts) -> Figures:
     """(…,): mean recall of all views present in the truth."""
     return _mean_defined(recall(confusion))
@@ -56,6 +62,30 @@ def balanced_accuracy(confusion: Counts) -> Figures:
 def accuracy(confusion: Counts) -> Figures:
     """(…,): share of clips named rightly; NaN without clips."""
     return _ratio(_diagonal(confusion).sum(-1), confusion.sum((-2, -1)))
+
+
+def mean_cost(confusion: Counts, cost: NDArray[np.float64]) -> Figures:
+    """(…,): mean over clips of what naming view i as view j costs, cost (k, k); NaN without clips."""
+    return _ratio((confusion * cost).sum((-2, -1)), confusion.sum((-2, -1)))
+
+
+def kappa(confusion: Counts, cost: NDArray[np.float64] | None = None) -> Figures:
+    """(…,): Cohen's kappa: 1 - cost / cost if names had nothing to do with views; NaN if that is 0.
+
+    Cohen's own (Educ. Psychol. Meas. 1960) counts every error as 1, the weighted one (Psychol. Bull. 1968) as
+    `cost` (k, k), quadratic kappa as the squared distance of two levels, see `quadratic`.
+    """
+    if cost is None:
+        cost = 1 - np.eye(confusion.shape[-1])
+    by_chance = np.einsum("...i,...j,ij->...", confusion.sum(-1), confusion.sum(-2), cost)
+    clips = confusion.sum((-2, -1))
+    return 1 - _ratio((confusion * cost).sum((-2, -1)) * clips, by_chance)
+
+
+def quadratic(levels: int) -> NDArray[np.float64]:
+    """(levels, levels): costs (i - j)² of ordered levels, such as the short axis from base to apex."""
+    level = np.arange(levels, dtype=np.float64)
+    return np.square(level[:, None] - level)
 
 
 def _diagonal(confusion: Counts) -> Counts:
