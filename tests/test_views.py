@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 
 from apical.errors import CannotDo
-from apical.views import Code, Label, View, Vocabulary, standard_vocabulary
+from apical.views import NO_VIEW, Code, Label, View, Vocabulary, standard_vocabulary
 
 STANDARD = standard_vocabulary()
 
@@ -39,6 +39,13 @@ def test_aliases_as_sites_write_them(text, view):
 @pytest.mark.parametrize("text", ["PSAX", "LAX", "apical", "", "A6C", "spectral"])
 def test_ambiguous_or_unknown_text_is_not_guessed(text):
     assert STANDARD.find(text) is None
+
+
+@pytest.mark.parametrize("text", ["none", "Other", "no view", "not-a-view", "other view"])
+def test_clips_that_show_no_view_have_a_label_of_their_own(text):
+    assert STANDARD.find(text) == Label(NO_VIEW)
+    of_site = Vocabulary((View("A4C", "four-chamber"), View("rest", "all else", aliases=(text,))))
+    assert of_site.find(text) == Label("rest")  # a site's own word comes first
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,17 @@ class View:
     aliases: tuple[str, ...] = ()
 
 
+NO_VIEW = "none"
+"""The label of a clip that shows none of the vocabulary's views: lung, liver, a view nobody teaches.
+
+It teaches nothing, but tells how well such clips are found out. Short for it: `NO_VIEW_WORDS`.
+"""
+NO_VIEW_WORDS = ("none", "no view", "not a view", "other", "other view")
+
+
 @dataclass(frozen=True)
 class Label:
-    """What a site's label text means: a view, and contrast agent where the text tells."""
+    """What a site's label text means: a view or `NO_VIEW`, and contrast agent where the text tells."""
 
     view: str
     contrast_agent: bool | None = None
@@ -122,13 +130,16 @@ class Vocabulary:
         return hash(self.views)
 
     def find(self, text: str) -> Label | None:
-        """Read a label as a site writes it; None where it names no view here.
+        """Read a label as a site writes it; None where it says nothing here.
 
-        ``"apical 4 chamber"`` → A4C; ``"AP4 contrast"`` → A4C with contrast agent.
+        ``"apical 4 chamber"`` → A4C; ``"AP4 contrast"`` → A4C with contrast agent; ``"other"`` → `NO_VIEW`,
+        if the vocabulary has no such view.
         """
         whole = self._by_key.get(_key(text))
         if whole is not None:
             return Label(whole.name)
+        if _key(text) in map(_key, NO_VIEW_WORDS):
+            return Label(NO_VIEW)
         found = _CONTRAST.search(text)
         if found is None:
             return None

@@ -11,6 +11,7 @@ from apical.judge.intervals import (
     bca_intervals,
     bootstrap,
     difference,
+    expanded_intervals,
     draw_patients,
     patient_confusions,
     patient_sums,
@@ -172,14 +173,18 @@ def test_without_each_patient_is_the_figure_of_the_others():
         np.testing.assert_allclose(result.without[left_out], figures(others).mean(axis=0))
 
 
-def test_bca_equals_scipys():
+def test_expanded_and_bca_equal_scipys_at_the_expanded_level():
     """A skewed mean of one number a patient, from so many draws that the random part is small."""
     values = np.random.default_rng(7).exponential(size=25) ** 1.5
     tables = np.stack([values, np.ones(25)], axis=1)[None]
     result = bootstrap(tables, lambda sums: sums[..., :1] / sums[..., 1:], resamples=60_000)
-    (mine,) = bca_intervals(result)
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=60_000, method="BCa", rng=1).confidence_interval
-    (percentile,) = percentile_intervals(result)
+    level = 2 * stats.norm.cdf(stats.t.ppf(0.975, 24) * np.sqrt(25 / 24)) - 1  # what expansion makes of 95 %
+    (mine,), (percentile,) = bca_intervals(result), expanded_intervals(result)
+    options = {"confidence_level": level, "n_resamples": 60_000, "rng": 1}
+    theirs = stats.bootstrap((values,), np.mean, method="BCa", **options).confidence_interval
+    plain = stats.bootstrap((values,), np.mean, method="percentile", **options).confidence_interval
+    assert percentile.low == pytest.approx(plain.low, rel=0.01)
+    assert percentile.high == pytest.approx(plain.high, rel=0.01)
     assert mine.low == pytest.approx(theirs.low, rel=0.01)
     assert mine.high == pytest.approx(theirs.high, rel=0.01)
     assert mine.high > percentile.high + 0.03  # so that the test could fail

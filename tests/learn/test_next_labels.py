@@ -234,6 +234,15 @@ def test_the_verb_proposes_unlabelled_training_clips(exams, encoder, tmp_path):
     assert len({one.clip.split("-")[0] for one in first}) == 10  # of ten of twelve patients
 
 
+def test_a_clip_that_is_known_to_show_no_view_is_not_asked_for_again(exams, encoder, tmp_path):
+    table = read_catalogue(exams / "catalogue.parquet")
+    known = pl.when(pl.col("clip") == "clip1-A4C").then(pl.lit("none"))
+    write_catalogue(table.with_columns(view=known), tmp_path / "c.parquet")
+    proposals = next_labels(exams / "frames", tmp_path / "c.parquet", 40, encoder=encoder)
+    assert len(proposals) == 35
+    assert "clip1-A4C" not in {one.clip for one in proposals}
+
+
 def test_the_verb_says_why(exams, encoder, tmp_path):
     """Without labels there is no guess; with enough, the two views between which the classifier wavers."""
     bare = hide(exams, tmp_path / "bare.parquet", [])

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from apical.errors import CannotDo
+from apical.learn.clips import SHOWS_NONE
 from apical.learn.predictions import Predictions
 from fake_runs import fake_predictions
 
@@ -14,7 +15,8 @@ from fake_runs import fake_predictions
 @pytest.mark.parametrize("dimensions", [16, 0])
 def test_round_trip(tmp_path, dimensions):
     one = fake_predictions("fine-tune", 3)
-    one = replace(one, features=one.features[:, :dimensions])
+    label = np.where(np.arange(len(one)) % 9, one.label, SHOWS_NONE)
+    one = replace(one, features=one.features[:, :dimensions], label=label)
     one.save(tmp_path / "new" / "predictions.parquet")
     other = Predictions.load(tmp_path / "new" / "predictions.parquet")
     assert (other.method, other.seed, other.views) == ("fine-tune", 3, one.views)
@@ -42,6 +44,7 @@ def test_select_and_predicted():
     [
         ({"label": np.zeros(3, np.int64)}, "label is int64"),
         ({"label": np.full(440, 13)}, "label is outside"),
+        ({"label": np.full(440, -3)}, "label is outside"),
         ({"clip": np.full(440, "a")}, "a clip stands twice"),
         ({"split": np.full(440, "dev")}, "split holds something else"),
         ({"log_probabilities": np.zeros((440, 13), np.float32)}, "do not add up to 1"),

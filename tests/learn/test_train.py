@@ -13,10 +13,11 @@ from apical.config import EITHER, NEEDS_ENCODER, ClipEncoderSettings
 from apical.config.training import Method
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.classifier import classify_clip, classify_clips
-from apical.learn.clips import load_clips
+from apical.learn.clips import SHOWS_NONE, load_clips
 from apical.learn.predictions import Predictions
 from apical.learn.pretrain import pretrain
 from apical.learn.train import load_classifier, train
+from apical.views import NO_VIEW
 from learn.conftest import NETWORK, SIZE
 
 
@@ -68,6 +69,28 @@ def test_views_that_were_not_taught_are_never_answered(exams, tmp_path, training
     taught = {said.views[k] for k in np.unique(said.log_probabilities.argmax(axis=1))}
     assert taught <= {"PLAX", "A4C"}
     assert np.isfinite(said.log_probabilities).all()
+
+
+def test_clips_that_show_none_of_the_views_do_not_teach_and_are_answered(exams, tmp_path, training, encoder):
+    """Self-training, which learns from all other clips, gives the same classifier as without them."""
+    table = read_catalogue(exams / "catalogue.parquet")
+    chosen = pl.col("clip").is_in(["clip0-A4C", "clip3-PLAX", "clip17-A2C"])
+    marked = table.with_columns(view=pl.when(chosen).then(pl.lit(NO_VIEW)).otherwise(pl.col("view")))
+    write_catalogue(marked, tmp_path / "marked.parquet")
+    write_catalogue(marked.filter(~chosen | (pl.col("split") == "test")), tmp_path / "without.parquet")
+    one, other = (
+        Predictions.load(
+            start(
+                exams, tmp_path / name, training("self-training", steps=5), tmp_path / f"{name}.parquet",
+                encoder=encoder,
+            )
+            / "predictions.parquet"
+        )
+        for name in ("marked", "without")
+    )  # fmt: skip
+    assert (one.label == SHOWS_NONE).sum() == 3
+    both = np.isin(one.clip, other.clip)
+    np.testing.assert_array_equal(one.log_probabilities[both], other.log_probabilities)
 
 
 def test_test_labels_do_not_teach(exams, tmp_path, training):

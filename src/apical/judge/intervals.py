@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from apical.judge.metrics import Counts, Figures
 from apical.learn.clips import codes
@@ -160,8 +160,26 @@ def percentile_intervals(result: Bootstrap, confidence: float = 0.95) -> list[In
     return [_between(result, j, (tail, 1 - tail)) for j in range(len(result.value))]
 
 
+def expanded_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]:
+    """The same between percentiles further out, so that it also holds with few patients.
+
+    Draws of P patients vary by a factor √((P - 1) / P) too little, and how much they vary is itself not
+    known: Student's t with P - 1 degrees of freedom takes the place of the normal z (the expanded
+    percentile interval; Hesterberg, Am. Stat. 2015, arXiv 1411.5279, sec. 5.3).
+    """
+    low, high = ndtr(_limits(result, confidence))
+    return [_between(result, j, (float(low), float(high))) for j in range(len(result.value))]
+
+
+def _limits(result: Bootstrap, confidence: float) -> NDArray[np.float64]:
+    """(2,) the expanded z below and above."""
+    freedom = max(result.patients - 1, 1)
+    z = stdtrit(freedom, (1 - confidence) / 2) * np.sqrt(1 + 1 / freedom)
+    return np.array([z, -z])
+
+
 def bca_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]:
-    """The same, corrected for bias and skewness (BCa; Efron, JASA 1987, eqs. 2.3 and 6.6).
+    """Expanded intervals, corrected for bias and skewness (BCa; Efron, JASA 1987, eqs. 2.3 and 6.6).
 
     z₀ is the normal quantile of the share of draws below the figure (those equal to it count half), and the
     acceleration a = Σ d³ / (6 (Σ d²)^1.5) with d the mean jackknife figure minus each. A limit is that
@@ -172,7 +190,7 @@ def bca_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]
     """
     if result.without is None:
         raise ValueError("BCa needs the figures without each patient")
-    z = ndtri((1 - confidence) / 2) * np.array([1.0, -1.0])
+    z = _limits(result, confidence)
     intervals = []
     for j, value in enumerate(result.value):
         samples = result.samples[~np.isnan(result.samples[:, j]), j]

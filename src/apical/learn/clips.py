@@ -15,7 +15,10 @@ from apical.config import FrameSettings
 from apical.errors import CannotDo, WrongCall
 from apical.ingest.frames import FrameStore
 from apical.learn.reading import FrameArray, FrameFile
-from apical.views import Vocabulary
+from apical.views import NO_VIEW, Vocabulary
+
+SHOWS_NONE = -2
+"""The label of clips that are known to show none of the views."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Clips:
         study: (n,) the pseudonym, or "" where nobody said.
         machine: (n,) maker and model, or "" where nobody said.
         split: (n,) train, validation, test, or "".
-        label: (n,) int64, index into the vocabulary, or -1.
+        label: (n,) int64, index into the vocabulary; -1 where nobody said, `SHOWS_NONE` for none of its views.
         agent: (n,) int64, 1 with contrast agent, 0 without, -1 where nobody said.
         order: (n,) int64, the clip's number in its study, or -1 where nobody said.
         made: how the frames were made.
@@ -90,7 +93,7 @@ class Clips:
         return self.select(np.isin(self.split, splits))
 
     def labelled(self) -> Clips:
-        """The clips with a label."""
+        """The clips whose view is known."""
         return self.select(self.label >= 0)
 
 
@@ -123,7 +126,7 @@ def load_clips(store: Path, catalogue: Path, vocabulary: Vocabulary) -> Clips:
             "the frame store and the catalogue have no clip in common",
             "build the frames from this catalogue with 'apical frames'",
         )
-    position = {name: index for index, name in enumerate(vocabulary.names)}
+    position = {NO_VIEW: SHOWS_NONE} | {name: index for index, name in enumerate(vocabulary.names)}
     odd = set(known["view"].drop_nulls().unique()) - set(position)
     if odd:
         raise WrongCall(

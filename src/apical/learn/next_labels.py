@@ -179,7 +179,7 @@ def choose(
         centre: share of a patient's mean features that is taken off.
         seed: fixes the grouping.
     """
-    count = min(count, int((label < 0).sum()))
+    count = min(count, int((label == -1).sum()))
     if not count:
         return []
     order = _by_content(features)
@@ -243,7 +243,7 @@ def _typical(
     far = np.ones(len(vectors))  # half the squared distance; at most that of a right angle
     for known in np.split(np.flatnonzero(label >= 0), range(AT_ONCE, len(vectors), AT_ONCE)):
         far = np.minimum(far, 1 - (vectors @ vectors[known].T).max(axis=1, initial=0))
-    turns = _Turns(patient, label < 0)
+    turns = _Turns(patient, label == -1)
     picks = []
     for _ in range(count):
         allowed = turns.allowed()
@@ -278,7 +278,7 @@ def _unsure(
     worth = (1 - (first - second)) * similarity.clip(min=1e-6)
     view = log_probabilities.argmax(axis=1)
     labelled = np.bincount(label[label >= 0], minlength=log_probabilities.shape[1])
-    turns = _Turns(patient, label < 0)
+    turns = _Turns(patient, label == -1)
     picks = []
     for _ in range(count):
         row = int(np.where(turns.allowed(), worth / (1 + labelled[view]), -np.inf).argmax())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from apical.catalogue import SPLITS
 from apical.errors import CannotDo
 from apical.files import write_table
+from apical.learn.clips import SHOWS_NONE
 
 _METADATA = "apical.predictions"
 
@@ -29,7 +30,7 @@ class Predictions:
         clip: (n,) clip ids, each once.
         patient: (n,) pseudonyms.
         split: (n,) ``train``, ``validation``, ``test`` or ``""``.
-        label: (n,) int64, index into `views`; -1 where unknown.
+        label: (n,) int64, index into `views`; -1 where nobody said, `SHOWS_NONE` for none of them.
         log_probabilities: (n, k) float32, natural logarithms; each row's probabilities add up to 1.
         features: (n, d) float32, the encoder's; d may be 0.
         agent: (n,) float32, probability of contrast agent, NaN where that was not taught; None if not asked.
@@ -70,8 +71,8 @@ class Predictions:
             raise ValueError("a clip stands twice")
         if not set(np.unique(self.split).tolist()) <= {*SPLITS, ""}:
             raise ValueError(f"split holds something else than {', '.join(SPLITS)} or nothing")
-        if n and not -1 <= self.label.min() <= self.label.max() < k:
-            raise ValueError(f"label is outside -1 … {k - 1}")
+        if n and not SHOWS_NONE <= self.label.min() <= self.label.max() < k:
+            raise ValueError(f"label is outside {SHOWS_NONE} … {k - 1}")
         sums = np.exp(self.log_probabilities.astype(np.float64)).sum(1)
         if not np.all(np.abs(sums - 1) < 1e-2):
             raise ValueError("the probabilities of a clip do not add up to 1 (are these logits?)")

@@ -16,7 +16,7 @@ from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.learn.backbones import build_encoder, channels_last
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier, classify_clips
-from apical.learn.clips import Clips, load_clips
+from apical.learn.clips import SHOWS_NONE, Clips, load_clips
 from apical.learn.device import fabric_on
 from apical.learn.exams import has_exams, name_exams
 from apical.learn.fitting import Trainer
@@ -44,7 +44,8 @@ def train(
     """Learn a classifier from the labelled training clips, and let it answer all clips.
 
     The number of steps is fixed beforehand and the last weights are kept, so validation patients
-    have no part in training; they are looked at for the curve only.
+    have no part in training; they are looked at for the curve only. Clips that are labelled to show none of
+    the views have no part in it either.
 
     Args:
         store: folder of a frame store.
@@ -106,7 +107,8 @@ def train(
             clips.in_split("validation").labelled(),
             progress or (lambda done, total: None),
         )
-        classifier = learn(begun, clips.in_split("train"), trainer, pretrained=encoder is not None)
+        taught_from = clips.select((clips.split == "train") & (clips.label != SHOWS_NONE))
+        classifier = learn(begun, taught_from, trainer, pretrained=encoder is not None)
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
     training = clips.split == "train"
     fit_agent(classifier, outputs.features[training], clips.agent[training], settings.probe_penalty)
