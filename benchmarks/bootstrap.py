@@ -49,7 +49,7 @@ def figures(confusion: metrics.Counts) -> metrics.Figures:
 
 
 def compare(clips: int, patients: int, resamples: int, looped: int) -> dict[str, float]:
-    """Seconds of `bootstrap` with BCa, of the loop (for all draws), of `rank_figures`; and the largest gap."""
+    """Seconds of `bootstrap` with BCa, of the loop over all draws, of `rank_figures`; the largest gap."""
     answers = made_up(clips, patients)
     code = answers.patient.astype(int)
     began = time.perf_counter()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apical.ingest.inspect import inspect
     from apical.ingest.labels import import_labels
     from apical.ingest.scan import scan
+    from apical.judge.compare import compare
     from apical.judge.evaluate import evaluate
     from apical.judge.protocol import run_study
     from apical.learn.next_labels import next_labels
@@ -34,6 +35,7 @@ _HOME = {
     "Vocabulary": "views",
     "build_frames": "ingest.frames",
     "check_labels": "learn.suspects",
+    "compare": "judge.compare",
     "deidentify": "ingest.deidentify",
     "evaluate": "judge.evaluate",
     "import_labels": "ingest.labels",
@@ -57,6 +59,7 @@ __all__ = [
     "Vocabulary",
     "build_frames",
     "check_labels",
+    "compare",
     "deidentify",
     "evaluate",
     "import_labels",

@@ -18,10 +18,11 @@ def method(name, macro=0.5, **gains):
         seeds=(0,),
         means={"macro F1": Interval(macro, macro - 0.1, macro + 0.1, 100)},
         view_f1={},
-        view_precision={},
-        view_recall={},
+        by_view={},
         means_gain={names[key]: Interval(*gain, 100) for key, gain in gains.items()} or None,
         view_f1_gain=None,
+        p={},
+        adjusted={},
         macro_f1_by_seed=(macro,),
         confusion=np.zeros((2, 2), np.int64),
     )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from apical.cli.ingest import datasets, deidentify, frames, inspect, scan
+from apical.cli.judging import compare, evaluate
 from apical.cli.labels import labels_app
 from apical.cli.options import (
     COULD_NOT,
@@ -28,7 +29,6 @@ from apical.cli.options import (
 )
 from apical.cli.study import study
 from apical.config import (
-    JudgeSettings,
     PhantomSettings,
     PretrainSettings,
     TrainSettings,
@@ -46,7 +46,7 @@ app = typer.Typer(
     "Research software, not a medical device.",
 )
 app.add_typer(labels_app, name="labels")
-for verb in (scan, inspect, deidentify, frames, datasets, study):
+for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare):
     app.command()(verb)
 
 
@@ -235,30 +235,6 @@ def of_shipped(run: Path) -> list[str]:
 
     start = RunFolder(run).settings().get("start") or {}
     return ["begun with the encoder that comes with Apical"] if start.get("from") == SHIPPED.name else []
-
-
-@app.command()
-def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of trainings; seeds of a method together.")],
-    out: Annotated[Path, typer.Option(help="Folder for report.html and metrics.json.")] = Path("report"),
-    store: Annotated[Path | None, typer.Option(help="Frame store, for pictures in the report.")] = None,
-    baseline: Annotated[str, typer.Option(help="Method that the others are compared with.")] = "naive",
-    split: Annotated[Literal["test", "validation"], typer.Option(help="Whose clips to judge on.")] = "test",
-    config: Config = None,
-    quiet: Quiet = False,
-    json_output: Json = False,
-) -> int:
-    """Judge classifiers on the test patients: figures with intervals, and a report to read.
-
-    Example: apical evaluate runs/naive runs/few-labels --store frames --out report
-    """
-    from apical.judge.evaluate import evaluate as judge
-
-    console = Console(json_output=json_output, quiet=quiet)
-    settings = read_settings(JudgeSettings, config)
-    result = judge(runs, out, settings, store=store, baseline=baseline, split=split)
-    console.result(result.facts(), result.lines())
-    return DONE
 
 
 @app.command()

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from apical.catalogue import read_catalogue
 from apical.config import JudgeSettings
+from apical.errors import WrongCall
 from apical.files import write_atomically
-from apical.judge.figures import Evaluation, JudgedRun, judge_methods, rare_views
-from apical.judge.pictures import store_thumbnails
+from apical.judge.again import call_witnesses
+from apical.judge.deep import Beside, judge_deep
+from apical.judge.evaluation import Evaluation, JudgedRun
+from apical.judge.figures import judge_methods, rare_views, sample_methods
 from apical.judge.probabilities import ProbabilityFigures, judge_probabilities
-from apical.judge.report import write_report
+from apical.judge.report.dataset_card import dataset_card
+from apical.judge.report.explained import explain
+from apical.judge.report.facts import catalogue_facts
+from apical.judge.report.page import Extras, write_report
+from apical.judge.report.pictures import store_thumbnails
 from apical.judge.runs import Run, judged_runs, read_run, split_sizes, with_common_seeds
 from apical.judge.verdict import verdict
 from apical.learn.predictions import Predictions
@@ -26,9 +34,16 @@ def evaluate(
     settings: JudgeSettings = JudgeSettings(),
     *,
     baseline: str | None = "naive",
+    subject: str | None = None,
     split: Literal["validation", "test"] = "test",
     title: str = "Naming echocardiographic views from few labels",
     store: Path | None = None,
+    catalogue: Path | None = None,
+    truth: Path | None = None,
+    study: Path | None = None,
+    corruptions: bool = False,
+    explanations: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Judge runs on the same labelled clips; write ``metrics.json`` and ``report.html`` into `out`.
 
@@ -41,25 +56,54 @@ def evaluate(
         out: a folder, made if needed; files in it of the same names are replaced.
         settings: how to judge.
         baseline: the method to compare others with; nothing is compared if no run has this name.
+        subject: the method that is looked at more closely; by default that of the last run that is not the
+            baseline's. It is not chosen by how good it is.
         split: whose labelled clips to judge on.
         title: the headline of the report.
-        store: a frame store that holds the clips, for pictures in the report.
+        store: frame store of the clips, for pictures, single frames and how images look.
+        catalogue: of the clips, for studies, machines and patient groups, and a ``DATASET_CARD.md``; labels
+            and splits are not taken from it.
+        truth: the ``truth.csv`` of a phantom, for figures by how far the probe missed the view.
+        study: folder of a finished study, whose label-efficiency curve is shown.
+        corruptions: ask about corrupted frames too, which takes as long as some thirty predictions of all
+            judged clips.
+        explanations: how many decisions to explain by attribution maps and neighbours (needs captum).
+        progress: called with steps done and in all while corrupted frames are asked about.
 
     Raises:
-        WrongCall: no runs, or two of the same method and seed.
+        WrongCall: no runs, two of the same method and seed, or no run of the subject.
         PatientOverlap: a patient stands in more than one split.
-        CannotDo: a run or the store cannot be read, no labelled clip in the split, or runs that cannot
-            be compared (no training seed in common, other clips or views).
+        CannotDo: a run, the store or the catalogue cannot be read, no labelled clip in the split, or runs
+            that cannot be compared (no training seed in common, other clips or views).
     """
+    beside = Beside(store, catalogue, truth, corruptions)
     thumbnails = store_thumbnails(store) if store else None
-    loaded, left_out = with_common_seeds([read_run(Path(folder)) for folder in runs])
+    table = read_catalogue(catalogue) if catalogue else None
+    read = [(Path(folder), read_run(Path(folder))) for folder in runs]
+    loaded, left_out = with_common_seeds([run for _, run in read])
     judged = judged_runs(loaded, split)
     first = judged[0]
     budget = next((run.budget for run in loaded if run.budget is not None), None)
     rare = rare_views(budget, first.views)
     present = baseline if any(predictions.method == baseline for predictions in judged) else None
-    methods = judge_methods(judged, settings, baseline=present, rare=rare)
+    chosen = _subject(judged, subject, present)
+    methods = judge_methods(sample_methods(judged, settings, rare=rare), baseline=present)
     sentences = verdict(methods, baseline=present, rare=rare, confidence=settings.confidence)
+    of_subject = [
+        (folder, run)
+        for folder, run in read
+        if run.predictions.method == chosen and any(run is one for one in loaded)
+    ]
+    folders = [folder for folder, _ in of_subject]
+    deep = judge_deep(
+        folders,
+        [run for _, run in of_subject],
+        split,
+        rare,
+        beside,
+        settings,
+        progress or (lambda done, total: None),
+    )
     support = _support(first)
     evaluation = Evaluation(
         split=split,
@@ -76,23 +120,48 @@ def evaluate(
         rare=rare,
         baseline=present,
         methods=methods,
-        probabilities={} if split == "validation" else _probabilities(loaded, split),
+        probabilities={} if split == "validation" else _probabilities(loaded, split, settings),
+        deep=deep,
         verdict=sentences + ((left_out,) if left_out else ()),
         metrics_file=Path(out) / "metrics.json",
         report_file=Path(out) / "report.html",
     )
+    explained = None
+    if explanations and store and thumbnails and "single frames" not in deep.missing:
+        witness = call_witnesses(folders[:1], store, split)[0]
+        explained = explain(witness, of_subject[0][1].predictions, thumbnails, explanations)
     figures = evaluation.facts() | {"settings": settings.model_dump(mode="json")}
     write_atomically(evaluation.metrics_file, json.dumps(figures, indent=1, ensure_ascii=False).encode())
-    write_report(evaluation, loaded, judged, settings, title=title, thumbnails=thumbnails)
+    if table is not None:
+        card = dataset_card(table, first.views, title=title)
+        write_atomically(Path(out) / "DATASET_CARD.md", card.encode())
+    extras = Extras(
+        thumbnails=thumbnails,
+        explained=explained,
+        study=study,
+        data_card=table is not None,
+        catalogue_facts=() if table is None else tuple(catalogue_facts(table)),
+    )
+    write_report(evaluation, loaded, judged, settings, title=title, extras=extras)
     return evaluation
 
 
-def _probabilities(runs: Sequence[Run], split: str) -> dict[str, ProbabilityFigures]:
+def _subject(judged: Sequence[Predictions], asked: str | None, baseline: str | None) -> str:
+    """The method that is looked at more closely."""
+    methods = list(dict.fromkeys(run.method for run in judged))
+    if asked is None:
+        return next((method for method in reversed(methods) if method != baseline), methods[0])
+    if asked not in methods:
+        raise WrongCall(f"there is no run of '{asked}'", f"name one of {', '.join(methods)}")
+    return asked
+
+
+def _probabilities(runs: Sequence[Run], split: str, settings: JudgeSettings) -> dict[str, ProbabilityFigures]:
     """Of each method, but for those without clips to calibrate on."""
     answers = [run.predictions for run in runs]
     methods = dict.fromkeys(run.method for run in answers)
     figures = {
-        method: judge_probabilities([run for run in answers if run.method == method], split)
+        method: judge_probabilities([run for run in answers if run.method == method], split, settings)
         for method in methods
     }
     return {method: figure for method, figure in figures.items() if figure is not None}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,45 @@ from numpy.typing import NDArray
 
 from apical.config import JudgeSettings
 from apical.judge import metrics
+from apical.judge.clinical_cost import SHORT_AXIS, clinical_cost
+from apical.judge.holm import holm
 from apical.judge.intervals import (
+    KINDS,
+    Bootstrap,
     Interval,
     Statistic,
     bootstrap,
     difference,
     patient_confusions,
-    percentile_intervals,
 )
-from apical.judge.probabilities import ProbabilityFigures
-from apical.judge.wording import percent
+from apical.judge.permutation import permutation_p
+from apical.judge.ranking import rank_figures
 from apical.learn.predictions import Predictions
+
+TESTED = ("rare-view F1", "common-view F1")
+"""Means that methods are compared by, or macro F1 where no view is rare."""
+
+OF_VIEWS = ("precision", "recall", "AUROC", "average precision")
+"""Figures of each view beside its F1."""
 
 
 @dataclass(frozen=True)
 class MethodFigures:
-    """What is known of one method, averaged over its training seeds. All shares are 0 … 1.
+    """What is known of one method, averaged over its training seeds. All but costs are shares, 0 … 1.
 
     Attributes:
         method: its name.
         seeds: the training seeds it was judged on.
-        means: "macro F1", "balanced accuracy", "accuracy" and, with rare views, "rare-view F1" and
-            "common-view F1" (means over the views of that kind).
+        means: with rare views, "rare-view F1" and "common-view F1" (means over the views of that kind); then
+            macro and weighted F1, balanced accuracy, accuracy, top-2 accuracy, Cohen's kappa, kappa and
+            mean of clinical cost, quadratic kappa of the short axis's levels, macro AUROC and average
+            precision.
         view_f1: F1 of each view; NaN for a view that no judged clip shows.
-        view_precision: precision of each view; NaN for a view never named.
-        view_recall: recall of each view; NaN for a view that no judged clip shows.
+        by_view: `OF_VIEWS` → view → figure; NaN where not defined, as for a view that no clip shows.
         means_gain: `means` minus the baseline's on the same draws of patients; None for the baseline.
-        view_f1_gain: `view_f1` minus the baseline's on the same draws of patients; None for the baseline.
+        view_f1_gain: F1 of each view minus the baseline's on the same draws; None for the baseline.
+        p: of "no difference from the baseline" in `TESTED`, by permutation of patients; {} for the baseline.
+        adjusted: `p` after Holm's correction for all methods and all that is tested.
         macro_f1_by_seed: one value a training seed, in the order of `seeds`.
         confusion: (k, k) int64, added up over seeds; rows are true views.
     """
@@ -48,72 +60,13 @@ class MethodFigures:
     seeds: tuple[int, ...]
     means: dict[str, Interval]
     view_f1: dict[str, Interval]
-    view_precision: dict[str, float]
-    view_recall: dict[str, float]
+    by_view: dict[str, dict[str, Interval]]
     means_gain: dict[str, Interval] | None
     view_f1_gain: dict[str, Interval] | None
+    p: dict[str, float]
+    adjusted: dict[str, float]
     macro_f1_by_seed: tuple[float, ...]
     confusion: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class JudgedRun:
-    """A run that was judged, and the hash of its predictions by which it is known again."""
-
-    method: str
-    seed: int
-    predictions_sha256: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The figures of one comparison, and where they were written.
-
-    Attributes:
-        split: the judged split.
-        runs: the runs that were judged.
-        views: the k views, in the order of every confusion matrix.
-        support: labelled clips and their patients of each view, as {view: (clips, patients)}.
-        absent: views that no judged clip shows; left out of every mean.
-        patients: patients with a labelled clip in the judged split.
-        clips: labelled clips in the judged split.
-        splits: patients, clips and labelled clips of each split.
-        budget: labelled training patients a view, or None.
-        rare: see `rare_views`.
-        baseline: the method that others are compared with, or None.
-        methods: the baseline first.
-        probabilities: of each method that has labelled validation clips to calibrate on.
-        verdict: one sentence a comparison, following from the intervals, and one on runs left out, if any.
-        metrics_file: all of this as JSON.
-        report_file: all of this as one HTML page.
-    """
-
-    split: str
-    runs: tuple[JudgedRun, ...]
-    views: tuple[str, ...]
-    support: dict[str, tuple[int, int]]
-    absent: tuple[str, ...]
-    patients: int
-    clips: int
-    splits: dict[str, dict[str, int]]
-    budget: dict[str, int] | None
-    rare: tuple[str, ...]
-    baseline: str | None
-    methods: tuple[MethodFigures, ...]
-    probabilities: dict[str, ProbabilityFigures]
-    verdict: tuple[str, ...]
-    metrics_file: Path
-    report_file: Path
-
-    def facts(self) -> dict[str, Any]:
-        """All but the files as JSON has it; NaN is None."""
-        facts: dict[str, Any] = plain(self)
-        return facts
-
-    def lines(self) -> list[str]:
-        """A table of the methods' F1 (× 100), the verdict and where the report is, for people."""
-        about = f"{self.clips} clips of {self.patients} {self.split} patients, intervals over patients"
-        return [about, *_table(self.methods), "", *self.verdict, f"report → {self.report_file}"]
 
 
 def rare_views(budget: dict[str, int] | None, views: Sequence[str]) -> tuple[str, ...]:
@@ -126,71 +79,135 @@ def rare_views(budget: dict[str, int] | None, views: Sequence[str]) -> tuple[str
     return tuple(view for view in views if 2 * budget.get(view, 0) <= max(budget.values()))
 
 
-def judge_methods(
-    judged: Sequence[Predictions], settings: JudgeSettings, *, baseline: str | None, rare: Sequence[str]
-) -> tuple[MethodFigures, ...]:
-    """Figures of each method, the baseline first; every method is judged on the same draws of patients.
+@dataclass(frozen=True)
+class Sampled:
+    """One method's runs with their figures over draws of patients; of all methods the same draws."""
+
+    method: str
+    runs: tuple[Predictions, ...]
+    counts: metrics.Counts
+    drawn: Bootstrap
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How figures are had, and what was found for each method, in the order of their first runs."""
+
+    settings: JudgeSettings
+    names: tuple[str, ...]
+    statistic: Statistic
+    methods: tuple[Sampled, ...]
+
+
+def sample_methods(
+    judged: Sequence[Predictions], settings: JudgeSettings, *, rare: Sequence[str]
+) -> Sampling:
+    """Draw patients, and take the figures of each method.
 
     Args:
         judged: one a method and seed, every method with the same seeds, all with the same clips in the
             same order, all labelled.
-        settings: resamples, confidence and seed.
-        baseline: a method of `judged`, or None.
+        settings: resamples, kind of interval, confidence, costs and seed.
         rare: views whose mean F1 is given separately.
+
+    Raises:
+        WrongCall: a cost is of a view that there is not.
     """
     views = judged[0].views
-    names, statistic = _all_figures(views, rare)
-    methods = sorted(dict.fromkeys(p.method for p in judged), key=lambda method: method != baseline)
-    figures = []
-    reference = None
-    for method in methods:
-        runs = [p for p in judged if p.method == method]
+    names, statistic = _of_confusions(views, rare, settings)
+    found = []
+    for method in dict.fromkeys(p.method for p in judged):
+        runs = tuple(p for p in judged if p.method == method)
         counts = np.stack([patient_confusions(p.label, p.predicted, p.patient, len(views)) for p in runs])
         drawn = bootstrap(counts, statistic, resamples=settings.resamples, seed=settings.seed)
-        intervals = percentile_intervals(drawn, settings.confidence)
-        gain = None
-        if method == baseline:
-            reference = drawn
-        elif reference is not None:
-            gain = percentile_intervals(difference(drawn, reference), settings.confidence)
-        by_seed = counts.sum(axis=1)
-        figures.append(
-            MethodFigures(
-                method=method,
-                seeds=tuple(p.seed for p in runs),
-                means=dict(zip(names, intervals, strict=False)),
-                view_f1=dict(zip(views, intervals[len(names) :], strict=True)),
-                view_precision=_by_view(views, metrics.precision(by_seed)),
-                view_recall=_by_view(views, metrics.recall(by_seed)),
-                means_gain=None if gain is None else dict(zip(names, gain, strict=False)),
-                view_f1_gain=None if gain is None else dict(zip(views, gain[len(names) :], strict=True)),
-                macro_f1_by_seed=tuple(metrics.macro_f1(by_seed).tolist()),
-                confusion=by_seed.sum(axis=0),
-            )
-        )
-    return tuple(figures)
+        found.append(Sampled(method, runs, counts, drawn))
+    return Sampling(settings, tuple(names), statistic, tuple(found))
 
 
-def _table(methods: Sequence[MethodFigures]) -> list[str]:
-    """A header and a line a method: name, then macro, rare-view and common-view F1, right-aligned."""
-    columns = {"macro F1": "macro F1", "rare-view F1": "rare", "common-view F1": "common"}
-    columns = {name: short for name, short in columns.items() if name in methods[0].means}
-    rows = [["F1 × 100", *columns.values()]]
-    rows += [[method.method, *(percent(method.means[name]) for name in columns)] for method in methods]
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
-        "  ".join([f"{row[0]:{first}}", *(f"{cell:>{w}}" for cell, w in zip(row[1:], others, strict=True))])
-        for row in rows
-    ]
+def gain_over(
+    sampling: Sampling, one: Sampled, other: Sampled
+) -> tuple[dict[str, Interval], dict[str, float]]:
+    """Figures of one method minus the other's on the same draws, and p-values of no difference in `TESTED`."""
+    settings, names = sampling.settings, sampling.names
+    gap = KINDS[settings.interval](difference(one.drawn, other.drawn), settings.confidence)
+    values = permutation_p(
+        one.counts, other.counts, sampling.statistic, resamples=settings.resamples, seed=settings.seed
+    )
+    tested = [name for name in TESTED if name in names] or ["macro F1"]
+    return dict(zip(names, gap, strict=True)), {name: float(values[names.index(name)]) for name in tested}
 
 
-def _all_figures(views: Sequence[str], rare: Sequence[str]) -> tuple[list[str], Statistic]:
-    """The names of the means, and a function giving (…, means + k): the means, then F1 of each view."""
+def judge_methods(sampling: Sampling, *, baseline: str | None) -> tuple[MethodFigures, ...]:
+    """Figures of each method, the baseline first, and their differences from it."""
+    ordered = sorted(sampling.methods, key=lambda one: one.method != baseline)
+    reference = ordered[0] if ordered[0].method == baseline else None
+    figures = []
+    for one in ordered:
+        gain: dict[str, Interval] | None = None
+        p: dict[str, float] = {}
+        if reference is not None and one is not reference:
+            gain, p = gain_over(sampling, one, reference)
+        figures.append(_figures_of(sampling, one, gain, p))
+    return _adjusted(figures)
+
+
+def _figures_of(
+    sampling: Sampling, one: Sampled, gain: dict[str, Interval] | None, p: dict[str, float]
+) -> MethodFigures:
+    settings, views = sampling.settings, one.runs[0].views
+    ranked_names, ranked = rank_figures(one.runs, resamples=settings.resamples, seed=settings.seed)
+    of_confusions = KINDS[settings.interval](one.drawn, settings.confidence)
+    found = _named([*sampling.names, *ranked_names], of_confusions, ranked, settings)
+    by_seed = one.counts.sum(axis=1)
+    return MethodFigures(
+        method=one.method,
+        seeds=tuple(run.seed for run in one.runs),
+        means={name: figure for name, figure in found.items() if " of " not in name},
+        view_f1={view: found[f"F1 of {view}"] for view in views},
+        by_view={what: {view: found[f"{what} of {view}"] for view in views} for what in OF_VIEWS},
+        means_gain=gain and {name: figure for name, figure in gain.items() if " of " not in name},
+        view_f1_gain=gain and {view: gain[f"F1 of {view}"] for view in views},
+        p=p,
+        adjusted={},
+        macro_f1_by_seed=tuple(metrics.macro_f1(by_seed).tolist()),
+        confusion=by_seed.sum(axis=0),
+    )
+
+
+def _named(
+    names: Sequence[str], of_confusions: Sequence[Interval], ranked: Bootstrap, settings: JudgeSettings
+) -> dict[str, Interval]:
+    """All figures by name. Ranking figures have no jackknife, so no BCa: they are expanded instead."""
+    kind = "expanded" if settings.interval == "bca" else settings.interval
+    of_ranking = KINDS[kind](ranked, settings.confidence)
+    return dict(zip(names, [*of_confusions, *of_ranking], strict=True))
+
+
+def _adjusted(figures: Sequence[MethodFigures]) -> tuple[MethodFigures, ...]:
+    """With p-values corrected over all methods and all that is tested."""
+    places = [(i, name) for i, one in enumerate(figures) for name in one.p]
+    values = holm(np.array([figures[i].p[name] for i, name in places], np.float64)).tolist()
+    found = dict(zip(places, values, strict=True))
+    return tuple(
+        replace(one, adjusted={name: found[i, name] for name in one.p}) for i, one in enumerate(figures)
+    )
+
+
+def _of_confusions(
+    views: Sequence[str], rare: Sequence[str], settings: JudgeSettings
+) -> tuple[list[str], Statistic]:
+    """Names, and a function giving (…, names): the means, then F1, precision and recall of each view."""
     is_rare = np.isin(views, rare)
-    means = {
+    levels = [views.index(view) for view in SHORT_AXIS if view in views]
+    cost = clinical_cost(views, settings.costs)
+    means: dict[str, Callable[[metrics.Counts], metrics.Figures]] = {
         "macro F1": metrics.macro_f1,
+        "weighted F1": metrics.weighted_f1,
         "balanced accuracy": metrics.balanced_accuracy,
         "accuracy": metrics.accuracy,
+        "Cohen's kappa": metrics.kappa,
+        "kappa by clinical cost": lambda confusion: metrics.kappa(confusion, cost),
+        "mean clinical cost": lambda confusion: metrics.mean_cost(confusion, cost),
     }
     if is_rare.any():
         means = {
@@ -198,12 +215,17 @@ def _all_figures(views: Sequence[str], rare: Sequence[str]) -> tuple[list[str], 
             "common-view F1": lambda confusion: metrics.mean_f1(confusion, ~is_rare),
             **means,
         }
+    if len(levels) > 1:
+        means["quadratic kappa, PSAX levels"] = lambda confusion: metrics.kappa(
+            confusion[..., levels, :][..., levels], metrics.quadratic(len(levels))
+        )
+    of_views = {"F1": metrics.f1, "precision": metrics.precision, "recall": metrics.recall}
 
     def statistic(confusion: metrics.Counts) -> metrics.Figures:
         columns = [mean(confusion)[..., None] for mean in means.values()]
-        return np.concatenate([*columns, metrics.f1(confusion)], axis=-1)
+        return np.concatenate([*columns, *(figure(confusion) for figure in of_views.values())], axis=-1)
 
-    return list(means), statistic
+    return [*means, *(f"{what} of {view}" for what in of_views for view in views)], statistic
 
 
 def plain(value: Any) -> Any:
@@ -215,10 +237,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _by_view(views: Sequence[str], figures: metrics.Figures) -> dict[str, float]:
-    """Mean over seeds (s, k) → {view: value}; NaN where a seed has none."""
-    return dict(zip(views, figures.mean(axis=0).tolist(), strict=True))

@@ -167,13 +167,19 @@ def expanded_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Inte
     known: Student's t with P - 1 degrees of freedom takes the place of the normal z (the expanded
     percentile interval; Hesterberg, Am. Stat. 2015, arXiv 1411.5279, sec. 5.3).
     """
-    low, high = ndtr(_limits(result, confidence))
-    return [_between(result, j, (float(low), float(high))) for j in range(len(result.value))]
+    levels = expanded_levels(result.patients, confidence)
+    return [_between(result, j, levels) for j in range(len(result.value))]
 
 
-def _limits(result: Bootstrap, confidence: float) -> NDArray[np.float64]:
-    """(2,) the expanded z below and above."""
-    freedom = max(result.patients - 1, 1)
+def expanded_levels(patients: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Between which quantiles of the draws of so many patients an expanded interval lies."""
+    low, high = ndtr(_expanded(patients, confidence))
+    return float(low), float(high)
+
+
+def _expanded(patients: int, confidence: float) -> NDArray[np.float64]:
+    """(2,) z below and above."""
+    freedom = max(patients - 1, 1)
     z = stdtrit(freedom, (1 - confidence) / 2) * np.sqrt(1 + 1 / freedom)
     return np.array([z, -z])
 
@@ -190,7 +196,7 @@ def bca_intervals(result: Bootstrap, confidence: float = 0.95) -> list[Interval]
     """
     if result.without is None:
         raise ValueError("BCa needs the figures without each patient")
-    z = _limits(result, confidence)
+    z = _expanded(result.patients, confidence)
     intervals = []
     for j, value in enumerate(result.value):
         samples = result.samples[~np.isnan(result.samples[:, j]), j]
@@ -217,3 +223,11 @@ def _between(result: Bootstrap, j: int, levels: tuple[float, float]) -> Interval
         return Interval(value, float("nan"), float("nan"), len(defined))
     low, high = np.quantile(defined, levels)
     return Interval(value, float(low), float(high), len(defined))
+
+
+KINDS: dict[str, Callable[[Bootstrap, float], list[Interval]]] = {
+    "expanded": expanded_intervals,
+    "percentile": percentile_intervals,
+    "bca": bca_intervals,
+}
+"""By the names that settings have for them."""

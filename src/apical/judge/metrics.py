@@ -40,12 +40,12 @@ def f1(confusion: Counts) -> Figures:
 
 def mean_f1(confusion: Counts, chosen: NDArray[np.bool_]) -> Figures:
     """(…,): mean F1 of the `chosen` views, a (k,) mask, leaving out absent ones; NaN if none is left."""
-    return _mean_defined(f1(confusion)[..., chosen])
+    return mean_defined(f1(confusion)[..., chosen])
 
 
 def macro_f1(confusion: Counts) -> Figures:
     """(…,): mean F1 of all views present in the truth."""
-    return _mean_defined(f1(confusion))
+    return mean_defined(f1(confusion))
 
 
 def weighted_f1(confusion: Counts) -> Figures:
@@ -56,7 +56,7 @@ def weighted_f1(confusion: Counts) -> Figures:
 
 def balanced_accuracy(confusion: Counts) -> Figures:
     """(…,): mean recall of all views present in the truth."""
-    return _mean_defined(recall(confusion))
+    return mean_defined(recall(confusion))
 
 
 def accuracy(confusion: Counts) -> Figures:
@@ -97,6 +97,7 @@ def _ratio(numerator: Counts, denominator: Counts) -> Figures:
     return np.asarray(np.divide(numerator, denominator, out=undefined, where=np.asarray(denominator) != 0))
 
 
-def _mean_defined(figures: Figures) -> Figures:
+def mean_defined(figures: Figures) -> Figures:
+    """(…,): mean of figures (…, k) over those that are not NaN; NaN where all are."""
     defined = ~np.isnan(figures)
     return _ratio(np.where(defined, figures, 0).sum(-1), defined.sum(-1))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apical.judge.intervals import Bootstrap, draw_patients
-from apical.judge.metrics import Figures
+from apical.judge.metrics import Figures, mean_defined
 from apical.learn.clips import codes
 from apical.learn.predictions import Predictions
 
@@ -45,7 +45,8 @@ def auroc_and_precision(
         return nothing, nothing
     begin, end = np.searchsorted(tie, groups), np.searchsorted(tie, groups, side="right")
     before, upto = _sums(weight, begin), _sums(weight, end)
-    hits = np.diff(_sums(weight[positive], np.cumsum(positive)[end - 1]), axis=0, prepend=0.0)
+    place = np.flatnonzero(positive)
+    hits = np.diff(_sums(weight[place], np.searchsorted(place, end)), axis=0, prepend=0.0)
     found = np.cumsum(hits, axis=0)
     positives, total = found[-1], weight.sum(axis=0, dtype=np.float64)
     others_here = upto - before - hits
@@ -103,11 +104,4 @@ def _of_run(run: Predictions, weight: NDArray[np.float32]) -> Figures:
     by_view = [auroc_and_precision(score[:, v], label == v, weight) for v in range(len(run.views))]
     auroc, precision = (np.stack(each, axis=1) for each in zip(*by_view, strict=True))
     top_two = (in_two @ weight) / weight.sum(axis=0)
-    return np.column_stack([top_two, _mean(auroc), _mean(precision), auroc, precision])
-
-
-def _mean(figures: Figures) -> Figures:
-    """Mean over the columns that are defined; NaN where none is."""
-    defined = ~np.isnan(figures)
-    count = defined.sum(axis=1)
-    return np.where(count > 0, np.where(defined, figures, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
+    return np.column_stack([top_two, mean_defined(auroc), mean_defined(precision), auroc, precision])

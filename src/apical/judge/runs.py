@@ -87,14 +87,14 @@ def with_common_seeds(runs: Sequence[Run]) -> tuple[list[Run], str | None]:
     )
 
 
-def judged_runs(runs: Sequence[Run], split: str) -> list[Predictions]:
+def judged_runs(runs: Sequence[Run], split: str, *, any_budget: bool = False) -> list[Predictions]:
     """The labelled clips of the judged split, in the same order for every run.
 
     Raises:
         WrongCall: no runs, or two runs of the same method and seed.
         PatientOverlap: a patient stands in two splits of a run, or in `split` here and in training there.
-        CannotDo: no labelled clip in the split, or the runs differ in views, clips, labels, patients or
-            label budgets.
+        CannotDo: no labelled clip in the split, or the runs differ in views, clips, labels, patients or,
+            unless it may be any, label budget.
     """
     if not runs:
         raise WrongCall("there is no run to judge", "give at least one run folder")
@@ -126,10 +126,10 @@ def judged_runs(runs: Sequence[Run], split: str) -> list[Predictions]:
                     "train all runs to compare on the same catalogue",
                 )
     budgets = [run.budget for run in runs if run.budget is not None]
-    if any(budget != budgets[0] for budget in budgets):
+    if not any_budget and any(budget != budgets[0] for budget in budgets):
         raise CannotDo(
             "the runs were trained with different label budgets",
-            "compare runs of one label budget; make one report a budget",
+            "make one report a budget, or use 'apical compare'",
         )
     return judged
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from apical.judge.cells import FULL, budget_words
 from apical.judge.intervals import Interval
 from apical.judge.study_figures import MEANS, TESTED, Difference, Row, means_told
-from apical.judge.wording import percent, points
+from apical.judge.wording import p_value, percent, points
 
 if TYPE_CHECKING:
     from apical.judge.study_report import Study
@@ -104,7 +104,7 @@ def _differences(differences: Sequence[Difference]) -> list[str]:
         + [
             text
             for name in TESTED
-            for text in (points(one.means[name]), _p(one.p.get(name)), _p(one.adjusted.get(name)))
+            for text in (points(one.means[name]), p_value(one.p.get(name)), p_value(one.adjusted.get(name)))
         ]
         for one in differences
     ]
@@ -169,9 +169,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
-
-
-def _p(value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import matplotlib
 
 from apical.judge.cells import FULL
-from apical.judge.plots import LIGHT, MARKERS, new_figure
+from apical.judge.report.plots import LIGHT, MARKERS, new_figure
 from apical.judge.study_figures import TESTED, Row, means_told
 
 _SPREAD = 1.02  # methods stand beside each other by this factor, so that their intervals can be seen

@@ -32,3 +32,26 @@ def signed(share: float) -> str:
     """A difference of shares as signed hundredths: ``+12.3``, ``−4.0``, ``0.0``."""
     text = f"{100 * share:+.1f}".replace("-", "−")
     return "0.0" if text in ("+0.0", "−0.0") else text
+
+
+def value(figure: Interval) -> str:
+    """A share as hundredths, alone: ``71.2``; ``–`` where there is none."""
+    return "–" if math.isnan(figure.value) else f"{100 * figure.value:.1f}"
+
+
+def limits(figure: Interval) -> str:
+    """The interval of a share in hundredths: ``65.0 to 77.1``; empty where there is none."""
+    return "" if math.isnan(figure.low) else f"{100 * figure.low:.1f} to {100 * figure.high:.1f}"
+
+
+def number(figure: Interval) -> str:
+    """A figure that is no share, with its interval: ``1.31 (1.22 to 1.40)``; ``–`` where there is none."""
+    if math.isnan(figure.value):
+        return "–"
+    text = f"{figure.value:.2f}"
+    return text if math.isnan(figure.low) else f"{text} ({figure.low:.2f} to {figure.high:.2f})"
+
+
+def p_value(p: float | None) -> str:
+    """``< 0.001``, ``0.012``, ``–`` where there is none."""
+    return "–" if p is None or math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -149,7 +149,7 @@ def classify_clips(
     Reads a block of clips at a time.
     """
     pooled = []
-    for block in _blocks(clips.count):
+    for block in blocks_of(clips.count):
         part, rows = windows(
             clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=all_of_clip
         )
@@ -170,7 +170,7 @@ def window_features(
     Reads a block of clips at a time.
     """
     of_clip, found = [], []
-    for block in _blocks(clips.count):
+    for block in blocks_of(clips.count):
         part, rows = windows(
             clips.first[block], clips.count[block], classifier.encoder.frames, all_of_clip=True
         )
@@ -184,7 +184,7 @@ def _pool(features: Tensor, logits: Tensor) -> ClipOutputs:
     return ClipOutputs(mean.log_softmax(dim=1).numpy(), features.mean(dim=0, keepdim=True).numpy())
 
 
-def _blocks(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def blocks_of(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Runs of clips with about `FRAMES_AT_ONCE` frames together."""
     number = np.cumsum(count) // FRAMES_AT_ONCE
     yield from np.split(np.arange(len(count)), np.flatnonzero(np.diff(number)) + 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from apical.judge.embedding import embed, map_rows
+from apical.judge.report.embedding import embed, map_rows
 
 
 @pytest.mark.parametrize("dimensions", [1, 8])

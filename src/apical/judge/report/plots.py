@@ -19,6 +19,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from apical.judge.evaluation import Point
 from apical.judge.figures import MethodFigures
 from apical.judge.runs import Run
 
@@ -39,7 +40,9 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class _Theme:
+class Theme:
+    """Colours of light or of dark pages."""
+
     ink: str
     faint: str
     page: str
@@ -47,11 +50,11 @@ class _Theme:
     colours: tuple[str, ...]
 
 
-LIGHT = _Theme(
+LIGHT = Theme(
     ink="#1b1f24", faint="#c9d0d8", page="#ffffff", strong="#084b8a",
     colours=("#0072b2", "#d55e00", "#009e73", "#aa3f87", "#b07a00", "#2f9bdb", "#55606c"),
 )  # fmt: skip
-_DARK = _Theme(
+DARK = Theme(
     ink="#e7ebf0", faint="#48515c", page="#14181d", strong="#8cc8ff",
     colours=("#56b4e9", "#ff9a4d", "#3fd0a4", "#e796c8", "#f0d04a", "#9fb4ff", "#b6c0cb"),
 )  # fmt: skip
@@ -60,8 +63,9 @@ MARKERS = "osD^vPX"
 
 def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: Sequence[str]) -> Picture:
     """F1 of each view and method with its interval, from top to bottom in the order of `views`."""
+    longest = max(len(method.method) for method in methods)
 
-    def draw(theme: _Theme) -> Figure:
+    def draw(theme: Theme) -> Figure:
         figure, (axes,) = new_figure(theme, 5.0, 0.8 + len(views) * (0.14 + 0.11 * len(methods)))
         for i, method in enumerate(methods):
             offset = (i - (len(methods) - 1) / 2) * 0.7 / max(len(methods), 1)
@@ -81,12 +85,41 @@ def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: S
         axes.set_xlim(-1, 101)
         axes.set_xlabel("F1 × 100 with interval over patients")
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=2 if len(methods) > 3 else 3,
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=max(1, min(3, 60 // longest)),
             frameon=False, labelcolor=theme.ink, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.2,
         )  # fmt: skip
         return figure
 
-    return _picture(draw, "F1 of each view and method with its interval, as in the table of views")
+    return themed_picture(draw, "F1 of each view and method with its interval, as in the table of views")
+
+
+def plot_label_curve(points: Sequence[Point]) -> Picture:
+    """F1 of rare and of common views over labelled patients a rare view, a line a method."""
+    methods = list(dict.fromkeys(point.method for point in points))
+    names = [name for name in ("rare-view F1", "common-view F1") if name in points[0].means]
+
+    def draw(theme: Theme) -> Figure:
+        figure, panels = new_figure(theme, 3.6 * len(names), 3.2, panels=len(names))
+        for axes, name in zip(panels, names, strict=True):
+            for i, method in enumerate(methods):
+                mine = sorted((p for p in points if p.method == method), key=lambda p: p.patients)
+                x = [p.patients for p in mine]
+                f1 = 100 * np.array(
+                    [[getattr(p.means[name], k) for k in ("value", "low", "high")] for p in mine]
+                )
+                colour = theme.colours[i % 7]
+                axes.vlines(x, f1[:, 1], f1[:, 2], colour, linewidth=2)
+                axes.plot(x, f1[:, 0], f"{MARKERS[i % 7]}-", color=colour, markersize=5.5, label=method)
+            axes.set_xscale("log")
+            ticks = sorted({p.patients for p in points})
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+            axes.set_xlabel("labelled patients a rare view")
+            axes.set_title(f"{name} × 100", fontsize=10, color=theme.ink)
+        panels[0].legend(frameon=False, labelcolor=theme.ink, fontsize=8)
+        return figure
+
+    return themed_picture(draw, "F1 of rare and of common views over the number of labelled patients")
 
 
 def plot_confusion(method: MethodFigures, views: Sequence[str]) -> Picture:
@@ -96,7 +129,7 @@ def plot_confusion(method: MethodFigures, views: Sequence[str]) -> Picture:
     shares = np.divide(100 * counts, shown, out=np.full_like(counts, np.nan), where=shown > 0)
     k = len(views)
 
-    def draw(theme: _Theme) -> Figure:
+    def draw(theme: Theme) -> Figure:
         size = 1.4 + 0.36 * k
         figure, (axes,) = new_figure(theme, size, size)
         scale = LinearSegmentedColormap.from_list("shares", [theme.page, theme.strong])
@@ -120,7 +153,9 @@ def plot_confusion(method: MethodFigures, views: Sequence[str]) -> Picture:
         axes.grid(False)
         return figure
 
-    return _picture(draw, f"Confusion matrix of {method.method}: share of each true view named as each view")
+    return themed_picture(
+        draw, f"Confusion matrix of {method.method}: share of each true view named as each view"
+    )
 
 
 def plot_curves(runs: Sequence[Run], methods: Sequence[str]) -> Picture | None:
@@ -133,7 +168,7 @@ def plot_curves(runs: Sequence[Run], methods: Sequence[str]) -> Picture | None:
     if not panels:
         return None
 
-    def draw(theme: _Theme) -> Figure:
+    def draw(theme: Theme) -> Figure:
         figure, all_axes = new_figure(theme, 7.2, 2.9, panels=len(panels))
         for axes, (key, text) in zip(all_axes, panels, strict=True):
             named = set()
@@ -154,40 +189,12 @@ def plot_curves(runs: Sequence[Run], methods: Sequence[str]) -> Picture | None:
             axes.legend(frameon=False, labelcolor=theme.ink, fontsize=8)
         return figure
 
-    return _picture(draw, "Training curves: " + " and ".join(text for _, text in panels) + " over steps")
+    return themed_picture(
+        draw, "Training curves: " + " and ".join(text for _, text in panels) + " over steps"
+    )
 
 
-def plot_map(
-    position: NDArray[np.float64], label: NDArray[np.int64], views: Sequence[str], method: str
-) -> Picture:
-    """Clips at `position` (n, 2), coloured and marked by true view, (n,) indices into `views`."""
-
-    def draw(theme: _Theme) -> Figure:
-        figure, (axes,) = new_figure(theme, 5.0, 5.6)
-        for i, view in enumerate(views):
-            here = position[label == i]
-            if len(here):
-                axes.plot(
-                    here[:, 0], here[:, 1], MARKERS[(i // 7 * 2 + i) % 7], color=theme.colours[i % 7],
-                    markersize=5, markeredgecolor=theme.page, markeredgewidth=0.4, linestyle="", label=view,
-                )  # fmt: skip
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0),
-            ncols=4,
-            frameon=False,
-            labelcolor=theme.ink,
-            columnspacing=0.8,
-            handletextpad=0.1,
-        )
-        return figure
-
-    return _picture(draw, f"Map of the judged clips by the features of {method}, coloured by true view")
-
-
-def new_figure(theme: _Theme, width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(theme: Theme, width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels side by side, in inches, and its axes, in the colours of a theme."""
     figure = Figure(figsize=(width, height), layout="constrained")
     all_axes = [figure.add_subplot(1, panels, i + 1) for i in range(panels)]
@@ -214,11 +221,13 @@ def _curve(run: Run, key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]
     return table[:, 0], table[:, 1]
 
 
-def _picture(draw: Callable[[_Theme], Figure], alt: str) -> Picture:
-    def uri(theme: _Theme) -> str:
+def themed_picture(draw: Callable[[Theme], Figure], alt: str) -> Picture:
+    """What `draw` makes of each theme, with a description in words."""
+
+    def uri(theme: Theme) -> str:
         file = io.BytesIO()
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "apical", "font.size": 9}):
             draw(theme).savefig(file, format="svg", transparent=True, metadata={"Date": None})
         return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
-    return Picture(uri(LIGHT), uri(_DARK), alt)
+    return Picture(uri(LIGHT), uri(DARK), alt)

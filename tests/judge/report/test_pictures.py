@@ -5,7 +5,7 @@ import base64
 import cv2
 import numpy as np
 
-from apical.judge.pictures import surest_right, surest_wrong
+from apical.judge.report.pictures import surest_right, surest_wrong
 from apical.judge.runs import labelled
 from fake_runs import VIEWS, fake_predictions
 

@@ -18,6 +18,7 @@ Thumbnails = Callable[[str], NDArray[np.uint8] | None]
 """From a clip id to a grey picture (S, S) uint8, or to None where there is none."""
 
 _SIDE = 160  # pixels; larger pictures are made smaller
+_SMALL_SIDE = 72
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Shown:
 
 
 def store_thumbnails(folder: Path) -> Thumbnails:
-    """The middle stored frame of each clip.
+    """The middle stored frame of each clip; None for clips that the store lacks.
 
     Raises:
         CannotDo: the frame store cannot be read.
@@ -62,6 +63,30 @@ def surest_wrong(judged: Predictions, thumbnails: Thumbnails, most: int = 12) ->
     ]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Clips of one view that were taken for one other, the surest first."""
+
+    true: str
+    named: str
+    count: int
+    shown: list[Shown]
+
+
+def most_confused(judged: Predictions, thumbnails: Thumbnails, most: int = 4, clips: int = 6) -> list[Pair]:
+    """The pairs of views that were confused most often, each with a few of its clips; at least two clips a pair."""
+    k = len(judged.views)
+    pair = np.where(judged.predicted != judged.label, judged.label * k + judged.predicted, -1)
+    found, counts = np.unique(pair[pair >= 0], return_counts=True)
+    pairs = []
+    for i in np.argsort(-counts, kind="stable")[:most]:
+        if counts[i] > 1:
+            rows = _surest(judged, pair == found[i])[:clips]
+            shown = [_show(judged, row, thumbnails) for row in rows]
+            pairs.append(Pair(judged.views[found[i] // k], judged.views[found[i] % k], int(counts[i]), shown))
+    return pairs
+
+
 def surest_right(judged: Predictions, thumbnails: Thumbnails) -> list[Shown]:
     """The most probable rightly named clip of each view, in the order of the views."""
     rows = _surest(judged, judged.predicted == judged.label)
@@ -77,7 +102,7 @@ def _surest(judged: Predictions, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
 def _show(judged: Predictions, row: np.intp, thumbnails: Thumbnails) -> Shown:
     clip = str(judged.clip[row])
     return Shown(
-        image=_png(thumbnails(clip)),
+        image=png(thumbnails(clip)),
         named=judged.views[judged.predicted[row]],
         true=judged.views[judged.label[row]],
         probability=float(np.exp(judged.log_probabilities[row].max())),
@@ -85,13 +110,26 @@ def _show(judged: Predictions, row: np.intp, thumbnails: Thumbnails) -> Shown:
     )
 
 
-def _png(picture: NDArray[np.uint8] | None) -> str | None:
-    if picture is None:
-        return None
-    scale = _SIDE / max(picture.shape[:2])
-    if scale < 1:
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    encoded = cv2.imencode(".png", picture)[1]
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
+def png(picture: NDArray[np.uint8] | None) -> str | None:
+    """A picture, grey (h, w) or blue-green-red (h, w, 3), as a data URI, no larger than `_SIDE`."""
+    return None if picture is None else _uri(".png", _small(picture, _SIDE))
+
+
+def small_jpeg(picture: NDArray[np.uint8] | None) -> str | None:
+    """A grey picture as a data URI of about a kilobyte, for hundreds of them on a page."""
+    return (
+        None if picture is None else _uri(".jpg", _small(picture, _SMALL_SIDE), cv2.IMWRITE_JPEG_QUALITY, 70)
+    )
+
+
+def _small(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _uri(ending: str, picture: NDArray[np.uint8], *options: int) -> str:
+    encoded = cv2.imencode(ending, picture, list(options))[1]
+    kind = "png" if ending == ".png" else "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(encoded.tobytes()).decode()
