@@ -57,7 +57,7 @@ def test_calibration_uses_validation_patients_only(way, tmp_path):
     features = answers.features + 100 * test[:, None].astype(np.float32)
     replace(answers, log_probabilities=nonsense, features=features).save(run / "predictions.parquet")
     changed, first = make_bundle(run, tmp_path / "bundle"), open_bundle(way / "bundle")
-    for name in ("temperature", "conformal", "unknown", "hashes"):
+    for name in ("temperature", "calibration", "conformal", "operating_point", "unknown", "hashes"):
         assert changed.facts[name] == first.facts[name]
 
 
@@ -111,6 +111,13 @@ def test_a_newer_schema_says_so(copy):
     facts = json.loads((copy / "bundle.json").read_text()) | {"schema": 99}
     (copy / "bundle.json").write_text(json.dumps(facts))
     with pytest.raises(CannotDo, match="has schema 99, newer than this apical knows"):
+        open_bundle(copy)
+
+
+def test_an_older_schema_says_what_to_do(copy):
+    facts = json.loads((copy / "bundle.json").read_text()) | {"schema": 2}
+    (copy / "bundle.json").write_text(json.dumps(facts))
+    with pytest.raises(CannotDo, match=r"has schema 2, older than .* Make it again from its run"):
         open_bundle(copy)
 
 
@@ -248,10 +255,17 @@ def test_a_licence_may_be_stated_later(copy):
 def test_other_thresholds_make_another_version(way, tmp_path, monkeypatch):
     one = make_bundle(way / "runs" / "probe", tmp_path / "one")
     assert make_bundle(way / "runs" / "probe", tmp_path / "same").model_version == one.model_version
-    monkeypatch.setattr("apical.deploy.bundle.REFUSED", 0.5)
+    for user in ("apical.deploy.bundle", "apical.judge.unknown_figures"):
+        monkeypatch.setattr(f"{user}.REFUSED", 0.5)
     other = make_bundle(way / "runs" / "probe", tmp_path / "other")
     assert other.facts["hashes"] == one.facts["hashes"]
     assert other.model_version != one.model_version
+    assert other.unknown.threshold < one.unknown.threshold
+    riskier = make_bundle(way / "runs" / "probe", tmp_path / "riskier", risk=0.95)
+    assert riskier.model_version != one.model_version
+    assert riskier.facts["operating_point"]["risk"] == 0.95
+    assert one.doubtful_below is None  # two validation patients, and a poor classifier
+    assert 0 < riskier.doubtful_below < 1
 
 
 def test_no_cause_shows_the_path(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -30,8 +31,24 @@ def test_a_file_gets_the_answer_it_had_in_training(way):
         assert answer.probability == pytest.approx(probability.max(), abs=1e-4)
         assert answer.unknown == (answer.unknown_score > bundle.unknown.threshold)
         assert answer.view == (None if answer.unknown else answer.likeliest)
-        inside = probability >= 1 - bundle.facts["conformal"]["threshold"]
+        inside = bundle.conformal.sets(probability[None])[0]
+        assert inside[probability.argmax()]
+        assert answer.doubtful  # two validation patients, and a poor classifier
         assert set(answer.views) == set(np.array(bundle.vocabulary.names)[inside])
+
+
+def test_clips_below_the_operating_point_are_doubtful(way):
+    files = sorted((way / "phantom").rglob("*.dcm"))
+    middle = np.median([answer.probability for answer in predict(files, way / "bundle")])
+    bundle = replace(open_bundle(way / "bundle"), doubtful_below=float(middle))
+    answers = predict(files, bundle)
+    assert {answer.doubtful for answer in answers} == {True, False}
+    for answer in answers:
+        assert answer.doubtful == (answer.probability < bundle.doubtful_below)
+    lines = answer_lines(answers)[1:]
+    said = [("doubtful" in line) == answer.doubtful for line, answer in zip(lines, answers, strict=True)]
+    unknown = [bool(answer.unknown) for answer in answers]
+    assert all(right or other for right, other in zip(said, unknown, strict=True))
 
 
 def test_a_folder_is_walked_in_order(way):

@@ -9,9 +9,11 @@ import torch
 from apical.config import JudgeSettings, ResNetSettings
 from apical.errors import CannotDo
 from apical.judge.calibration import calibrate, fit_scaling, fit_temperature
+from apical.judge.conformal import fit_conformal
+from apical.judge.figures import plain
 from apical.judge.probabilities import (
+    ERROR_RATE,
     calibrate_run,
-    fit_calibration,
     judge_probabilities,
     of_taught_views,
     taught_views,
@@ -108,9 +110,11 @@ def test_calibration_is_chosen_and_fitted_on_validation_clips_only():
 def test_scores_of_sets_are_of_scalings_fitted_on_other_patients():
     """With clips that flatter their own scaling, sets found on them in-sample would be smaller."""
     some = run(0, validation_patients=12)
-    temperature, in_sample = fit_calibration(of_taught_views(some, "validation"))
+    clips = of_taught_views(some, "validation")
     fitted = calibrate_run(some)
-    assert fitted.temperature == temperature
+    scaled = np.exp(fitted.scaling(clips.log_probabilities))
+    in_sample = fit_conformal(scaled, clips.label, clips.patient, error_rate=ERROR_RATE, per_view=True)
+    assert fitted.temperature == fit_temperature(clips.log_probabilities, clips.label)
     assert fitted.conformal.patients == in_sample.patients == 12
     assert fitted.conformal.threshold != in_sample.threshold
 
@@ -123,7 +127,8 @@ def test_answers_at_the_operating_point_where_there_are_patients_enough():
     assert figures.wrong.value < 0.02
     few = judge(run(0, skill=9.0))
     assert few.operating[0].threshold is None
-    assert (few.answered.value, few.wrong) == (0, None)
+    assert few.operating[0].seen is not None
+    assert few.answered.value > 0.5  # without promise
 
 
 def test_too_few_validation_patients_give_sets_of_all_views():
@@ -174,4 +179,4 @@ def test_calibration_clips_do_not_depend_on_the_order_of_the_predictions():
     np.testing.assert_array_equal(
         of_taught_views(some, "validation").clip, of_taught_views(mixed, "validation").clip
     )
-    assert judge(some) == judge(mixed)
+    assert plain(judge(some)) == plain(judge(mixed))

@@ -11,6 +11,7 @@ from apical.judge.selective import (
     patients_needed,
     risk_coverage,
     risk_coverage_area,
+    thinned,
 )
 
 
@@ -135,7 +136,7 @@ def test_many_patients_let_nearly_all_be_answered_that_may_be():
     curve = risk_coverage(*many)
     best = curve.coverage[np.flatnonzero(curve.risk <= 0.02)[-1]]
     points = [operating_point(*clips(random, patients, 0), risk=0.02) for patients in (200, 600, 2000)]
-    answered = [point.answered for point in points]
+    answered = [0 if point.threshold is None else point.answered for point in points]
     assert answered[0] < answered[1] < answered[2] < best
     assert answered[2] > 0.85 * best
 
@@ -143,14 +144,39 @@ def test_many_patients_let_nearly_all_be_answered_that_may_be():
 def test_too_few_patients_are_said():
     point = operating_point(np.full(60, 1.0), np.zeros(60, bool), np.arange(60) // 2, risk=0.02)
     assert point.threshold is None
-    assert (point.answered, point.wrong) == (0, None)
+    assert (point.seen, point.used, point.answered, point.wrong) == (1, 1, 1, 0)
     assert point.needed == 124
+    assert str(point).endswith(
+        "from a confidence of 1.000 on that was so on the validation clips, without promise"
+    )
     assert "that cannot be known from 30 validation patients, 124 are the least" in str(point)
+
+
+def test_a_thinned_curve_keeps_its_ends():
+    curve = risk_coverage(*clips(np.random.default_rng(12), 200))
+    few = thinned(curve, 50)
+    assert len(few.risk) == 50
+    for name in ("threshold", "coverage", "risk"):
+        all_points, kept = getattr(curve, name), getattr(few, name)
+        assert (kept[0], kept[-1]) == (all_points[0], all_points[-1])
+        assert set(kept) <= set(all_points)
+    np.testing.assert_array_equal(thinned(curve, 10**6).risk, curve.risk)
+
+
+def test_the_threshold_that_was_seen_to_do_is_the_lowest_of_the_curve():
+    confidence, wrong, patient = clips(np.random.default_rng(11), 40)
+    point = operating_point(confidence, wrong, patient, risk=0.03)
+    lower = np.unique(confidence)
+    risks = [per_patient_risk(confidence, wrong, patient, threshold) for threshold in lower]
+    assert point.threshold is None
+    assert point.used == point.seen == lower[np.flatnonzero(np.array(risks) <= 0.03)[0]]
+    assert point.wrong == pytest.approx(per_patient_risk(confidence, wrong, patient, point.seen))
 
 
 def test_wrong_answers_that_are_sure_are_said():
     point = operating_point(np.full(300, 0.99), np.arange(300) % 5 == 0, np.arange(300), risk=0.02)
-    assert point.threshold is None
+    assert (point.threshold, point.seen, point.used) == (None, None, None)
+    assert (point.answered, point.wrong) == (0, None)
     assert "too few clips are sure, or too many of them wrong" in str(point)
 
 

@@ -244,6 +244,10 @@ def bundle(
     report: Annotated[
         Path | None, typer.Option(help="Folder of 'apical evaluate', for the model card.")
     ] = None,
+    risk: Annotated[
+        float,
+        typer.Option(min=0.001, max=0.999, help="Share wrong that is wanted of clips that are not doubtful."),
+    ] = 0.02,
     quiet: Quiet = False,
     json_output: Json = False,
 ) -> int:
@@ -254,7 +258,7 @@ def bundle(
     from apical.deploy.bundle import make_bundle
 
     console = Console(json_output=json_output, quiet=quiet)
-    made = make_bundle(run, out, report=report)
+    made = make_bundle(run, out, report=report, risk=risk)
     facts = {"bundle": str(out), "version": made.model_version, "taught": made.facts["taught"]}
     console.result(facts, [f"bundle {made.model_version} of {len(facts['taught'])} views → {out}"])
     return DONE

@@ -26,6 +26,8 @@ class Answer:
         likeliest: the most probable view even if the clip is unknown.
         views: the conformal set, most probable first.
         unknown: True if the clip looks like none of the views that were taught.
+        doubtful: True if the view is less probable than it must be for few to be wrong (the bundle's operating
+            point).
         unknown_score: squared Mahalanobis distance; above the bundle's threshold means unknown.
         contrast_agent: what the file's tags say; None where they do not.
         contrast_agent_probability: what the pixels say; None where the bundle was not taught it.
@@ -43,6 +45,7 @@ class Answer:
     likeliest: str | None = None
     views: tuple[str, ...] = ()
     unknown: bool | None = None
+    doubtful: bool | None = None
     unknown_score: float | None = None
     contrast_agent: bool | None = None
     contrast_agent_probability: float | None = None
@@ -101,6 +104,7 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
         "likeliest": pl.String,
         "views": pl.List(pl.String),
         "unknown": pl.Boolean,
+        "doubtful": pl.Boolean,
         "unknown_score": pl.Float64,
         "contrast_agent": pl.Boolean,
         "contrast_agent_probability": pl.Float64,
@@ -124,6 +128,8 @@ def answer_lines(answers: list[Answer], *, show_paths: bool = False) -> list[str
             continue
         said = one.view or "unknown"
         hint = " ".join(one.views) or "no view is credible"
+        if one.doubtful:
+            hint = f"doubtful: {hint}"
         if one.unknown:
             hint = f"looks like none of the views taught (nearest: {one.likeliest})"
         lines.append(f"{one.number:4}  {one.clip:16}  {said:14}  {one.probability:5.2f}  {hint}{name}")

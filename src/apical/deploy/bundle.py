@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from apical.deploy.card import model_card
 from apical.deploy.swap import replacing_folder
 from apical.errors import CannotDo
 from apical.files import cannot_write, write_atomically
-from apical.judge.calibration import calibrate
-from apical.judge.probabilities import ERROR_RATE, fit_calibration, of_taught_views
+from apical.judge.calibration import Scaling
+from apical.judge.conformal import Conformal
+from apical.judge.probabilities import ERROR_RATE, calibrate_run, of_taught_views
 from apical.judge.runs import file_hash
-from apical.judge.unknown import UnknownDetector, fit_unknown
+from apical.judge.unknown import UnknownDetector
+from apical.judge.unknown_figures import DEFAULT, REFUSED, detector_of
 from apical.learn.checkpoint import load_weights, save_weights
 from apical.learn.classifier import Classifier
 from apical.learn.methods import cosine_of
@@ -35,11 +37,10 @@ from apical.learn.run import RunFolder
 from apical.learn.train import load_classifier
 from apical.views import Vocabulary
 
-SCHEMA = 2
+SCHEMA = 3
 HASHED = ("classifier.safetensors", "unknown.safetensors")
 FILES = {"bundle.json", "MODEL_CARD.md", *HASHED}
 UNSEALED = {"version", "facts_sha256", "licence"}  # the licence may be stated in a finished bundle
-REFUSED = 0.05  # share of held-out clips of taught views that the unknown detector may refuse
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Bundle:
         facts: the content of ``bundle.json``.
         vocabulary: its views.
         frames: how clips become frames.
+        scaling: of log-probabilities, so that probabilities mean what they say.
+        conformal: which views are credible, by probabilities.
+        doubtful_below: clips whose view is less probable than this are doubtful; None: all are.
         classifier: with its weights, on the CPU, in evaluation mode.
         unknown: the detector of clips that show none of the views.
     """
@@ -57,6 +61,9 @@ class Bundle:
     facts: dict[str, Any]
     vocabulary: Vocabulary
     frames: FrameSettings
+    scaling: Scaling
+    conformal: Conformal
+    doubtful_below: float | None
     classifier: Classifier
     unknown: UnknownDetector
 
@@ -72,26 +79,27 @@ class Bundle:
 
     def probabilities(self, log_probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
         """Calibrated probabilities (n, k) of a classifier's log-probabilities (n, k)."""
-        return np.asarray(np.exp(calibrate(log_probabilities, self.facts["temperature"])))
+        return np.asarray(np.exp(self.scaling(log_probabilities)))
 
 
-def make_bundle(run: Path, out: Path, *, report: Path | None = None) -> Bundle:
+def make_bundle(run: Path, out: Path, *, report: Path | None = None, risk: float = 0.02) -> Bundle:
     """Pack a training run, calibrated on its labelled validation patients.
 
-    Temperature, conformal threshold and the threshold for `unknown` all come from validation
-    patients, whom training did not see. A bundle at `out` is replaced only when the new one is whole.
+    Scaling, conformal thresholds, the threshold for `unknown` and the one for doubtful clips all come from
+    validation patients, whom training did not see. A bundle at `out` is replaced only when the new one is whole.
 
     Args:
         run: the folder of a finished training.
         out: the folder to make.
         report: a folder of `evaluate`; its figures for this run's method go into the bundle and card.
+        risk: the share of wrong views that is wanted among clips that are not doubtful.
 
     Raises:
         CannotDo: the run is not finished, no validation clip has a label, the report does not judge
             this run, `out` is a file or holds something else than a bundle, or it cannot be written.
     """
     _refuse_other(out)
-    classifier, facts, statistics = _packed(run, report)
+    classifier, facts, statistics = _packed(run, report, risk)
     with replacing_folder(out) as folder:
         save_weights(folder / "classifier.safetensors", classifier)
         write_atomically(folder / "unknown.safetensors", save(statistics))
@@ -122,21 +130,23 @@ def _refuse_other(out: Path) -> None:
         )
 
 
-def _packed(run: Path, report: Path | None) -> tuple[Classifier, dict[str, Any], dict[str, NDArray[Any]]]:
+def _packed(
+    run: Path, report: Path | None, risk: float
+) -> tuple[Classifier, dict[str, Any], dict[str, NDArray[Any]]]:
     """The classifier, the facts but for hashes, and the arrays of the unknown detector."""
     folder = RunFolder(run)
     classifier, settings, vocabulary = load_classifier(run)
     answers = Predictions.load(folder.predictions)
     taught = classifier.taught.numpy()
-    held_out = of_taught_views(answers, "validation")
-    if not len(held_out):
+    if not len(of_taught_views(answers, "validation")):
         raise CannotDo(
             "no labelled clip of a validation patient shows a view that was taught",
             "label some, or split with a larger --validation, and train again",
         )
-    temperature, conformal = fit_calibration(held_out)
-    teaching = answers.select((answers.split == "train") & (answers.label >= 0))
-    unknown = fit_unknown(teaching.features, teaching.label, held_out.features, refused=REFUSED)
+    fitted = calibrate_run(answers, risk)
+    unknown = detector_of(answers)
+    conformal = asdict(fitted.conformal)
+    teaching = answers.select(answers.split == "train")
     facts: dict[str, Any] = {
         "schema": SCHEMA,
         "apical": version("apical"),
@@ -146,18 +156,18 @@ def _packed(run: Path, report: Path | None) -> tuple[Classifier, dict[str, Any],
         "cosine": cosine_of(settings),
         "input_size": settings.input_size,
         "frames": folder.settings()["frames"],
-        "temperature": temperature.value,
-        "temperature_at_bound": temperature.at_bound,
-        "conformal": {
-            "error_rate": ERROR_RATE,
-            "threshold": conformal.threshold,
-            "patients": conformal.patients,
-            "enough_patients": conformal.enough,
-        },
-        "unknown": {"threshold": unknown.threshold, "refused": REFUSED},
+        "parameters": sum(weight.numel() for weight in classifier.parameters()),
+        "calibration": asdict(fitted.scaling),
+        "temperature": fitted.temperature.value,
+        "temperature_at_bound": fitted.temperature.at_bound,
+        "conformal": {"error_rate": ERROR_RATE, "enough_patients": conformal.pop("enough"), **conformal},
+        "operating_point": asdict(fitted.operating),
+        "unknown": {"threshold": unknown.threshold, "refused": REFUSED, "score": DEFAULT},
         "training": {
             "method": settings.method,
             "seed": settings.seed,
+            "patients": len(np.unique(teaching.patient)),
+            "clips": len(teaching),
             "label_budget": folder.read_json("budget.json"),
             "environment": folder.read_json("environment.json"),
         },
@@ -190,6 +200,11 @@ def open_bundle(path: Path) -> Bundle:
                 f"the bundle '{path.name}' has schema {facts['schema']}, newer than this apical knows",
                 f"upgrade apical (this is {version('apical')}, the bundle was made by {facts['apical']})",
             )
+        if facts["schema"] < SCHEMA:
+            raise CannotDo(
+                f"the bundle '{path.name}' has schema {facts['schema']}, older than this apical reads",
+                "make it again from its run with 'apical bundle'",
+            )
         seal = _seal(facts)
         unchanged = {name: file_hash(path / name) == facts["hashes"][name] for name in HASHED}
         unchanged["bundle.json"] = seal == {name: facts[name] for name in seal}
@@ -204,13 +219,29 @@ def open_bundle(path: Path) -> Bundle:
         statistics = load_file(path / "unknown.safetensors")
         unknown = UnknownDetector(statistics["means"], statistics["precision"], facts["unknown"]["threshold"])
         frames = FrameSettings.model_validate(facts["frames"])
+        calibration, point = facts["calibration"], facts["operating_point"]
+        scaling = Scaling(calibration["kind"], tuple(calibration["weight"]), tuple(calibration["bias"]))
+        conformal = _conformal(facts["conformal"])
+        doubtful_below = point["seen"] if point["threshold"] is None else point["threshold"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CannotDo(
             f"'{path.name}' is not a whole bundle ({type(error).__name__})",
             "give a folder that 'apical bundle' made",
         ) from None
     classifier.eval()
-    return Bundle(facts, vocabulary, frames, classifier, unknown)
+    return Bundle(facts, vocabulary, frames, scaling, conformal, doubtful_below, classifier, unknown)
+
+
+def _conformal(facts: dict[str, Any]) -> Conformal:
+    return Conformal(
+        score=facts["score"],
+        threshold=facts["threshold"],
+        patients=facts["patients"],
+        enough=facts["enough_patients"],
+        thresholds=tuple(facts["thresholds"]),
+        view_patients=tuple(facts["view_patients"]),
+        promised=tuple(facts["promised"]),
+    )
 
 
 def _metrics(report: Path, predictions: str) -> dict[str, Any]:

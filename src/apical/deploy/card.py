@@ -238,11 +238,21 @@ def _operating_point(point: Facts | None) -> str:
         return (
             f"On {point['patients']} validation patients no threshold on the probability was found with "
             f"which {promise}. This takes {point['needed']} patients at least, even if all answers are right."
+            + _seen(point)
         )
     return (
         f"Clips named with a probability of at least {point['threshold']:.3f} may be answered: {promise}. "
         f"Found on {point['patients']} validation patients, of whose clips {100 * point['answered']:.0f} % "
         "are answered."
+    )
+
+
+def _seen(point: Facts) -> str:
+    if point.get("seen") is None:
+        return ""
+    return (
+        f" Clips named with a probability below {point['seen']:.3f} are called doubtful: of the validation clips "
+        f"above it no more were wrong, which promises nothing."
     )
 
 

@@ -17,7 +17,6 @@ from apical.ingest.clip import open_clip
 from apical.ingest.places import as_place
 from apical.ingest.prepare import prepare
 from apical.ingest.walk import Found, walk
-from apical.judge.conformal import prediction_sets
 from apical.learn.backbones import channels_last
 from apical.learn.classifier import classify_clip
 
@@ -77,7 +76,8 @@ def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> 
     probability = bundle.probabilities(said.log_probabilities)
     order = probability[0].argsort()[::-1]
     names = np.array(bundle.vocabulary.names)
-    credible = prediction_sets(probability, bundle.facts["conformal"]["threshold"])[0]
+    credible = bundle.conformal.sets(probability)[0]
+    sure = bundle.doubtful_below is not None and probability[0, order[0]] >= bundle.doubtful_below
     agent = bundle.classifier.agent_probability(said.features)[0]
     unknown = bool(bundle.unknown.unknown(said.features)[0])
     return replace(
@@ -87,6 +87,7 @@ def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> 
         likeliest=str(names[order[0]]),
         views=tuple(str(name) for name in names[order][credible[order]]),
         unknown=unknown,
+        doubtful=not sure,
         contrast_agent_probability=None if np.isnan(agent) else float(agent),
         unknown_score=float(bundle.unknown.score(said.features)[0]),
         mode=prepared.mode,

@@ -21,7 +21,6 @@ from apical.judge.calibration import (
     Kind,
     Scaling,
     Temperature,
-    calibrate,
     choose_scaling,
     fit_temperature,
     scaled_by_others,
@@ -30,7 +29,15 @@ from apical.judge.conformal import Conformal, Score, SetFigures, fit_conformal, 
 from apical.judge.intervals import Interval
 from apical.judge.reliability import Reliability, judge_reliability
 from apical.judge.runs import labelled
-from apical.judge.selective import OperatingPoint, answered_figures, operating_point, risk_coverage_area
+from apical.judge.selective import (
+    OperatingPoint,
+    RiskCoverage,
+    answered_figures,
+    operating_point,
+    risk_coverage,
+    risk_coverage_area,
+    thinned,
+)
 from apical.learn.predictions import Predictions
 
 ERROR_RATE = 0.1
@@ -40,9 +47,6 @@ SCORE: Score = "lac"
 """By which views get into sets, each view with a threshold of its own. On seven runs on synthetic patients,
 by cross-fitting on validation patients: of all scores with thresholds by view, which alone kept every view's
 coverage near what is promised, this one had the smallest sets."""
-
-RISK = 0.02
-"""The share of answered clips that may be wrong at the operating point."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class ProbabilityFigures:
         unpromised: taught views without a promise of their own in some seed: too few validation patients.
         area: under the curve of risk against coverage.
         operating: what was found for each seed.
-        answered: share of clips answered at the operating point.
+        curve: risk against coverage of the first seed, after scaling.
+        answered: share of clips answered at the operating point, promised or not.
         wrong: share wrong of those; None where a seed answers none.
         validation_patients: how many patients it was calibrated on.
         enough_patients: False if these are too few for any promise, so that every set holds all taught views.
@@ -99,6 +104,7 @@ class ProbabilityFigures:
     unpromised: tuple[str, ...]
     area: Interval
     operating: tuple[OperatingPoint, ...]
+    curve: RiskCoverage
     answered: Interval
     wrong: Interval | None
     validation_patients: int
@@ -140,21 +146,14 @@ def of_taught_views(predictions: Predictions, split: str) -> Predictions:
     return clips.select(taught_views(predictions.log_probabilities)[clips.label])
 
 
-def fit_calibration(clips: Predictions) -> tuple[Temperature, Conformal]:
-    """Temperature, and one threshold for all views, of clips from `of_taught_views`: for bundles of schema 2.
-
-    Raises:
-        CannotDo: there is no clip.
-    """
-    temperature = fit_temperature(clips.log_probabilities, clips.label)
-    probabilities = np.exp(calibrate(clips.log_probabilities, temperature.value))
-    return temperature, fit_conformal(probabilities, clips.label, clips.patient, error_rate=ERROR_RATE)
-
-
-def calibrate_run(run: Predictions) -> Calibration:
+def calibrate_run(run: Predictions, risk: float = 0.02) -> Calibration:
     """Scaling, sets and operating point of one run, from the labelled clips of its validation patients.
 
     Clips of views that were not taught only count for the operating point, as wrong.
+
+    Args:
+        run: all its answers.
+        risk: the share of answered clips that may be wrong at the operating point.
 
     Raises:
         CannotDo: no such clip shows a view that was taught.
@@ -172,7 +171,7 @@ def calibrate_run(run: Predictions) -> Calibration:
             probabilities, label, clips.patient, error_rate=ERROR_RATE, score=SCORE, per_view=True
         ),
         operating=operating_point(
-            probabilities.max(axis=1), probabilities.argmax(axis=1) != clips.label, clips.patient, risk=RISK
+            probabilities.max(axis=1), probabilities.argmax(axis=1) != clips.label, clips.patient, risk=risk
         ),
     )
 
@@ -185,14 +184,14 @@ def judge_probabilities(
     Args:
         runs: all answers of one method, one `Predictions` a training seed, with the same labelled clips.
         split: whose clips to judge on.
-        settings: resamples, confidence and seed.
+        settings: resamples, confidence, seed and risk.
 
     Returns:
         None where a run has no labelled clip of a taught view to calibrate or to judge on.
     """
     if not all(len(of_taught_views(run, part)) for run in runs for part in (split, "validation")):
         return None
-    fitted = [calibrate_run(run) for run in runs]
+    fitted = [calibrate_run(run, settings.risk) for run in runs]
     judged = [labelled(run, split) for run in runs]
     patient = judged[0].patient
     label = np.stack([_known(run, clips) for run, clips in zip(runs, judged, strict=True)])
@@ -207,7 +206,7 @@ def judge_probabilities(
         sure,
         wrong,
         patient,
-        [each.operating.threshold for each in fitted],
+        [each.operating.used for each in fitted],
         resamples=resamples,
         seed=seed,
         level=level,
@@ -226,6 +225,7 @@ def judge_probabilities(
         unpromised=tuple(np.array(judged[0].views)[unpromised].tolist()),
         area=risk_coverage_area(sure, wrong, patient, resamples=resamples, seed=seed, level=level),
         operating=tuple(each.operating for each in fitted),
+        curve=thinned(risk_coverage(sure[0], wrong[0], patient)),
         answered=answered,
         wrong=of_answered,
         validation_patients=fitted[0].conformal.patients,

@@ -79,6 +79,13 @@ def risk_coverage(confidence: NDArray[Any], wrong: NDArray[np.bool_], patient: N
     )
 
 
+def thinned(curve: RiskCoverage, most: int = 200) -> RiskCoverage:
+    """At most so many of its points, evenly spread over them, with the first and the last."""
+    points = len(curve.threshold)
+    kept = np.unique(np.linspace(0, points - 1, min(most, points)).round().astype(int))
+    return RiskCoverage(curve.threshold[kept], curve.coverage[kept], curve.risk[kept])
+
+
 def risk_coverage_area(
     confidence: NDArray[Any],
     wrong: NDArray[np.bool_],
@@ -128,15 +135,19 @@ class OperatingPoint:
 
     Attributes:
         threshold: clips at least so sure may be answered; None if the risk can be promised of none.
+        seen: the lowest threshold at which no more were wrong among the validation clips; None if none is.
+            Nothing is promised there: it is broken on about every other set of patients.
         risk: at most this share of answered clips of new patients is wrong, each patient weighing the same,
         failure: but for this probability, over validation patients.
-        answered: share of the validation clips that is answered, each patient weighing the same; 0 for None.
+        answered: share of the validation clips that is answered from `used` on, each patient weighing the
+            same; 0 for None.
         wrong: share of those that is wrong; None if none is answered.
         patients: validation patients it was found on.
         needed: with fewer patients no threshold could have been had, even if everything is right.
     """
 
     threshold: float | None
+    seen: float | None
     risk: float
     failure: float
     answered: float
@@ -144,16 +155,25 @@ class OperatingPoint:
     patients: int
     needed: int
 
+    @property
+    def used(self) -> float | None:
+        """The promised threshold, or else the one that was seen to do; None if there is neither."""
+        return self.seen if self.threshold is None else self.threshold
+
     def __str__(self) -> str:
         promise = f"at most {self.risk:.1%} wrong"
         if self.threshold is not None:
             return f"answers from a confidence of {self.threshold:.3f} on: {promise}"
         if self.patients < self.needed:
-            return (
-                f"no clip can be answered with {promise}: that cannot be known from "
+            why = (
+                f"no clip can be answered with {promise} for sure: that cannot be known from "
                 f"{self.patients} validation patients, {self.needed} are the least"
             )
-        return f"no clip can be answered with {promise}: too few clips are sure, or too many of them wrong"
+        else:
+            why = f"no clip can be answered with {promise} for sure: too few clips are sure, or too many of them wrong"
+        if self.seen is None:
+            return why
+        return f"{why}; from a confidence of {self.seen:.3f} on that was so on the validation clips, without promise"
 
 
 def operating_point(
@@ -186,9 +206,14 @@ def operating_point(
         if _bet(excess, risk) < 1 / failure:
             break
         found = max(float(threshold), 0.0)
-    answered = np.zeros(len(confidence), bool) if found is None else confidence >= found
+    curve = risk_coverage(confidence, wrong, patient)
+    allowed = np.flatnonzero(curve.risk <= risk)
+    seen = float(curve.threshold[allowed[-1]]) if len(allowed) else None
+    used = seen if found is None else found
+    answered = np.zeros(len(confidence), bool) if used is None else confidence >= used
     return OperatingPoint(
         threshold=found,
+        seen=seen,
         risk=risk,
         failure=failure,
         answered=float(share[answered].sum() / share.sum()),

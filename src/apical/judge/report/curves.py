@@ -13,7 +13,6 @@ from apical.judge.probabilities import ProbabilityFigures
 from apical.judge.reliability import Diagram
 from apical.judge.report.plots import MARKERS, Picture, Theme, new_figure, themed_picture
 from apical.judge.robustness import Robustness
-from apical.judge.selective import RiskCoverage
 from apical.judge.slices import Slice
 
 
@@ -57,20 +56,17 @@ def plot_view_reliability(diagrams: Mapping[str, Diagram], method: str) -> Pictu
     return themed_picture(draw, f"Reliability of each view's calibrated probability of {method}")
 
 
-def plot_risk_coverage(
-    curves: Mapping[str, RiskCoverage], trust: Mapping[str, ProbabilityFigures], risk: float
-) -> Picture:
+def plot_risk_coverage(trust: Mapping[str, ProbabilityFigures], risk: float) -> Picture:
     """Share wrong of the answered clips over the share answered, and the operating point of each method."""
 
     def draw(theme: Theme) -> Figure:
         figure, (axes,) = new_figure(theme, 5.6, 3.6)
-        for i, (method, curve) in enumerate(curves.items()):
+        for i, (method, point) in enumerate(trust.items()):
             colour = theme.colours[i % 7]
             axes.plot(
-                100 * curve.coverage, 100 * curve.risk, color=colour, label=method,
+                100 * point.curve.coverage, 100 * point.curve.risk, color=colour, label=method,
                 linestyle=["-", "--", "-.", ":"][i % 4],
             )  # fmt: skip
-            point = trust[method]
             if point.wrong is not None:
                 axes.plot(
                     100 * point.answered.value, 100 * point.wrong.value, MARKERS[i % 7], color=colour,

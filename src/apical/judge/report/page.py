@@ -34,7 +34,6 @@ from apical.judge.report.pictures import (
     surest_wrong,
 )
 from apical.judge.runs import Run, read_json, without_paths
-from apical.judge.selective import RiskCoverage, risk_coverage
 from apical.learn.predictions import Predictions
 
 FEW_PATIENTS = 5
@@ -150,9 +149,7 @@ def write_report(
         }
     if evaluation.probabilities:
         content |= {
-            "risk_coverage": curves.plot_risk_coverage(
-                _risk_curves(evaluation, judged), evaluation.probabilities, settings.risk
-            ),
+            "risk_coverage": curves.plot_risk_coverage(evaluation.probabilities, settings.risk),
             "operating": [
                 f"{method}: {found.operating[0]}" for method, found in evaluation.probabilities.items()
             ],
@@ -266,17 +263,6 @@ def _sheet(method: MethodFigures, judged: Sequence[Predictions], thumbnails: Thu
         most_confused(run, thumbnails),
         surest_right(run, thumbnails),
     )
-
-
-def _risk_curves(evaluation: Evaluation, judged: Sequence[Predictions]) -> dict[str, RiskCoverage]:
-    """Of each calibrated method's first seed."""
-    curves_of = {}
-    for method in evaluation.methods:
-        if method.method in evaluation.probabilities:
-            run = _first_seed(method, judged)
-            sure = np.exp(run.log_probabilities.max(axis=1).astype(np.float64))
-            curves_of[method.method] = risk_coverage(sure, run.predicted != run.label, run.patient)
-    return curves_of
 
 
 def _study(folder: Path) -> dict[str, Any]:
