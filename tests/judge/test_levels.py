@@ -31,7 +31,10 @@ def test_studies_equal_scikit_learns_for_several_labels():
     """Two studies a patient; clips without one do not count."""
     random = np.random.default_rng(2)
     study = np.array(
-        [f"{patient} {half}" for patient, half in zip(RUNS[0].patient, random.integers(2, size=264))]
+        [
+            f"{patient} {half}"
+            for patient, half in zip(RUNS[0].patient, random.integers(2, size=264), strict=True)
+        ]
     )
     study[::10] = ""
     level = judge_studies(RUNS, study, RARE, FAST)

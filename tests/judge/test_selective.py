@@ -146,9 +146,7 @@ def test_too_few_patients_are_said():
     assert point.threshold is None
     assert (point.seen, point.used, point.answered, point.wrong) == (1, 1, 1, 0)
     assert point.needed == 124
-    assert str(point).endswith(
-        "from a confidence of 1.000 on that was so on the validation clips, without promise"
-    )
+    assert str(point).endswith("from a confidence of 1.000 on it was so on the validation clips, no promise")
     assert "that cannot be known from 30 validation patients, 124 are the least" in str(point)
 
 
@@ -177,7 +175,7 @@ def test_wrong_answers_that_are_sure_are_said():
     point = operating_point(np.full(300, 0.99), np.arange(300) % 5 == 0, np.arange(300), risk=0.02)
     assert (point.threshold, point.seen, point.used) == (None, None, None)
     assert (point.answered, point.wrong) == (0, None)
-    assert "too few clips are sure, or too many of them wrong" in str(point)
+    assert "too few are sure, or too many are wrong" in str(point)
 
 
 @pytest.mark.parametrize(("risk", "failure"), [(0.02, 0.1), (0.1, 0.05), (0.3, 0.2)])

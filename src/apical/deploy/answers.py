@@ -26,8 +26,8 @@ class Answer:
         likeliest: the most probable view even if the clip is unknown.
         views: the conformal set, most probable first.
         unknown: True if the clip looks like none of the views that were taught.
-        doubtful: True if the view is less probable than it must be for few to be wrong (the bundle's operating
-            point).
+        doubtful: True if the view is less probable than it must be for few to be wrong: below the bundle's
+            operating point.
         unknown_score: squared Mahalanobis distance; above the bundle's threshold means unknown.
         contrast_agent: what the file's tags say; None where they do not.
         contrast_agent_probability: what the pixels say; None where the bundle was not taught it.

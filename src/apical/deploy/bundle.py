@@ -86,7 +86,8 @@ def make_bundle(run: Path, out: Path, *, report: Path | None = None, risk: float
     """Pack a training run, calibrated on its labelled validation patients.
 
     Scaling, conformal thresholds, the threshold for `unknown` and the one for doubtful clips all come from
-    validation patients, whom training did not see. A bundle at `out` is replaced only when the new one is whole.
+    validation patients, whom training did not see. A bundle at `out` is replaced only when the new one is
+    whole.
 
     Args:
         run: the folder of a finished training.

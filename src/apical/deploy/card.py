@@ -251,8 +251,8 @@ def _seen(point: Facts) -> str:
     if point.get("seen") is None:
         return ""
     return (
-        f" Clips named with a probability below {point['seen']:.3f} are called doubtful: of the validation clips "
-        f"above it no more were wrong, which promises nothing."
+        f" Clips named with a probability below {point['seen']:.3f} are called doubtful: of the validation "
+        "clips above it no more were wrong, which promises nothing."
     )
 
 

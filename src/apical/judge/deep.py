@@ -22,7 +22,7 @@ from apical.judge.levels import Level, judge_clips, judge_studies
 from apical.judge.plane import PlaneFigures, by_plane_error, plane_errors
 from apical.judge.robustness import Robustness, judge_robustness
 from apical.judge.runs import Run, labelled
-from apical.judge.slices import Slice, appearance_values, catalogue_values, judge_slices
+from apical.judge.slices import NOT_KNOWN, Slice, appearance_values, catalogue_values, judge_slices
 from apical.judge.unknown_figures import UnknownFigures, judge_unknown
 from apical.learn.predictions import Predictions
 from apical.learn.run import RunFolder
@@ -113,6 +113,10 @@ def judge_deep(
         values |= catalogue_values(first.clip, table, settings.by)
     if beside.store:
         values |= appearance_values(first.clip, FrameStore.open(beside.store))
+    nowhere = [name for name, value in values.items() if (value == NOT_KNOWN).all()]
+    nowhere += ["frame phase"] * bool(answers and np.isnan(answers[0].phase).all())
+    if nowhere:
+        missing[f"slices by {', '.join(nowhere)}"] = "values of the clips"
     unknown = judge_unknown([run.predictions for run in runs], split, settings)
     if unknown is None:
         missing["unknown clips"] = f"{split} clips labelled 'none', which show none of the views"

@@ -127,7 +127,7 @@ def sample_methods(
 def gain_over(
     sampling: Sampling, one: Sampled, other: Sampled
 ) -> tuple[dict[str, Interval], dict[str, float]]:
-    """Figures of one method minus the other's on the same draws, and p-values of no difference in `TESTED`."""
+    """Figures of one method minus the other's on the same draws, and p-values of what is `TESTED`."""
     settings, names = sampling.settings, sampling.names
     gap = KINDS[settings.interval](difference(one.drawn, other.drawn), settings.confidence)
     values = permutation_p(

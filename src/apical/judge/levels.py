@@ -1,8 +1,9 @@
 """The same answers judged by frame, by clip and by study.
 
-A clip is what is labelled and named. A frame weighs as a clip does, so long clips weigh more; papers on single
-frames report this. For a study the question is which views it holds: a view is found if one of its clips is
-named so, rightly or not, and it is there if one of its clips shows it. Clips without a label are left out of all.
+A clip is what is labelled and named. A frame weighs as a clip does, so long clips weigh more; papers on
+single frames report this. For a study the question is which views it holds: a view is found if one of its
+clips is named so, rightly or not, and it is there if one of its clips shows it. Clips without a label are
+left out of all.
 """
 
 from __future__ import annotations

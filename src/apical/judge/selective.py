@@ -170,10 +170,10 @@ class OperatingPoint:
                 f"{self.patients} validation patients, {self.needed} are the least"
             )
         else:
-            why = f"no clip can be answered with {promise} for sure: too few clips are sure, or too many of them wrong"
+            why = f"no clip can be answered with {promise} for sure: too few are sure, or too many are wrong"
         if self.seen is None:
             return why
-        return f"{why}; from a confidence of {self.seen:.3f} on that was so on the validation clips, without promise"
+        return f"{why}; from a confidence of {self.seen:.3f} on it was so on the validation clips, no promise"
 
 
 def operating_point(

@@ -88,6 +88,8 @@ def judge_slices(
 ) -> list[Slice]:
     """Figures of every slice, in the order of `values`, each compared with the rest of the clips.
 
+    What is not known of any clip is left out.
+
     Args:
         runs: the n judged clips of one method, one a training seed, from `apical.judge.runs.judged_runs`.
         values: from `catalogue_values` and `appearance_values`, of the same clips in the same order.
@@ -99,8 +101,10 @@ def judge_slices(
     named = np.stack([run.predicted for run in runs])
     found: list[tuple[Slice, float]] = []
     for name, value in values.items():
+        if (value == NOT_KNOWN).all():
+            continue
         found += _by_value(name, value, first, np.arange(len(first)), named, settings)
-    if answers:
+    if answers and not np.isnan(answers[0].phase).all():
         found += _by_value("frame phase", *_by_phase(answers), settings)
     adjusted = holm(np.array([p for _, p in found]))
     slices = [replace(each, p=float(p)) for (each, _), p in zip(found, adjusted, strict=True)]

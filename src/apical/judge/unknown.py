@@ -1,11 +1,12 @@
 """Clips that show none of the views the classifier was taught: a score, a threshold, and how well it works.
 
 The score is the squared Mahalanobis distance of a clip's features, scaled to length 1, to the nearest mean of
-a taught view (see `apical.judge.unknown_scores`). Of all scores there, and of combinations of them, it was
-chosen on validation patients (docs/benchmarks.md): none was better by more than chance, and this one needs no
-more than means, one matrix and a threshold.
+a taught view. It was chosen on validation patients of the phantom among all scores of
+`apical.judge.unknown_scores` and their combinations (docs/benchmarks.md): no other single score let fewer
+unknown clips pass, and no combination clearly fewer. It needs means, one matrix and a threshold.
 
-Limits: a view that resembles a taught one scores low. A view with a handful of labelled clips has an
+Limits: a view that resembles a taught one scores low, and a sweep from one taught view to the next even lower
+than a clip of either: of features only the mean over frames is seen. A view with a handful of labelled clips has an
 uncertain mean, so its own clips score high and are refused more often. The threshold fixes how many clips of
 taught views are refused on patients like the held-out ones; it says nothing about how many unknown clips are
 caught, which only labelled unknown clips can tell.

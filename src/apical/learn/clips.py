@@ -34,7 +34,7 @@ class Clips:
         study: (n,) the pseudonym, or "" where nobody said.
         machine: (n,) maker and model, or "" where nobody said.
         split: (n,) train, validation, test, or "".
-        label: (n,) int64, index into the vocabulary; -1 where nobody said, `SHOWS_NONE` for none of its views.
+        label: (n,) int64, index into the vocabulary; -1 where nobody said, or `SHOWS_NONE`.
         agent: (n,) int64, 1 with contrast agent, 0 without, -1 where nobody said.
         order: (n,) int64, the clip's number in its study, or -1 where nobody said.
         made: how the frames were made.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -140,10 +141,8 @@ def plot_slices(slices: Sequence[Slice]) -> Picture | None:
 
 def plot_planes(plane: PlaneFigures) -> Picture:
     """Share right and mean confidence by how far the probe was turned from the view."""
-    edges = [0.0, *EDGES]
-    names = [f"{low:g}–{high:g}°" for low, high in zip(edges, edges[1:], strict=False)] + [
-        f"> {EDGES[-1]:g}°"
-    ]
+    names = [f"{low:g}–{high:g}°" for low, high in pairwise([0.0, *EDGES])] + [f"> {EDGES[-1]:g}°"]
+    there = np.flatnonzero(plane.clips)
 
     def draw(theme: Theme) -> Figure:
         figure, (axes,) = new_figure(theme, 5.2, 3.2)
@@ -151,13 +150,12 @@ def plot_planes(plane: PlaneFigures) -> Picture:
             (-0.06, plane.right, "named rightly", "o", theme.colours[0]),
             (0.06, plane.confidence, "mean confidence", "s", theme.colours[1]),
         ):
-            value = 100 * np.array([[each.value, each.low, each.high] for each in figures])
-            x = np.arange(len(names)) + offset
+            shown = [figures[i] for i in there]
+            value = 100 * np.array([[each.value, each.low, each.high] for each in shown])
+            x = np.arange(len(there)) + offset
             axes.vlines(x, value[:, 1], value[:, 2], colour, linewidth=2)
             axes.plot(x, value[:, 0], marker, color=colour, label=name, markersize=5.5)
-        axes.set_xticks(
-            range(len(names)), [f"{n}\n{c} clips" for n, c in zip(names, plane.clips, strict=True)]
-        )
+        axes.set_xticks(range(len(there)), [f"{names[i]}\n{plane.clips[i]} clips" for i in there])
         axes.set_xlabel("angle between the clip's plane and the textbook's")
         axes.set_ylabel("% of the clips")
         axes.set_ylim(0, 102)

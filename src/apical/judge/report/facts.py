@@ -98,11 +98,11 @@ def known_items(
         "settings": "Under 'How it was made'.",
         "metrics": ", ".join(figures.means) + ".",
         "uncertainty": (
-            f"{100 * settings.confidence:g} % intervals ({settings.interval}) from {settings.resamples} draws "
-            "of patients; permutation tests with Holm's correction for differences."
+            f"{100 * settings.confidence:g} % intervals ({settings.interval}) from {settings.resamples} "
+            "draws of patients; permutation tests with Holm's correction for differences."
         ),
-        "test_performance": f"Macro F1 {percent(figures.means['macro F1'])}, × 100, {evaluation.split} patients.",
-        "view_performance": "F1, precision, recall, AUROC and average precision of each view, with intervals.",
+        "test_performance": f"Macro F1 {percent(figures.means['macro F1'])}, {evaluation.split} patients.",
+        "view_performance": "F1, precision, recall, AUROC, average precision of each view, with intervals.",
         "failure_analysis": "The confusion matrices"
         + (" and the gallery of clips." if "gallery" in shown else "."),
         "limitations": "Under 'Intended use and limits'.",

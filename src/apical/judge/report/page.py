@@ -130,7 +130,8 @@ def write_report(
         "maps": [
             found
             for method in methods
-            if (found := clip_map(_first_seed(method, judged), extras.thumbnails)) is not None
+            if method.method in (evaluation.baseline, deep.method)
+            and (found := clip_map(_first_seed(method, judged), extras.thumbnails)) is not None
         ],
         "sheet": _sheet(subject, judged, extras.thumbnails) if extras.thumbnails else None,
         "explained": extras.explained,
@@ -150,9 +151,6 @@ def write_report(
     if evaluation.probabilities:
         content |= {
             "risk_coverage": curves.plot_risk_coverage(evaluation.probabilities, settings.risk),
-            "operating": [
-                f"{method}: {found.operating[0]}" for method, found in evaluation.probabilities.items()
-            ],
         }
     shown = _shown(evaluation, content)
     html = (

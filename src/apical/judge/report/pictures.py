@@ -74,7 +74,7 @@ class Pair:
 
 
 def most_confused(judged: Predictions, thumbnails: Thumbnails, most: int = 4, clips: int = 6) -> list[Pair]:
-    """The pairs of views that were confused most often, each with a few of its clips; at least two clips a pair."""
+    """The pairs of views that were confused most often, and at least twice, each with some clips."""
     k = len(judged.views)
     pair = np.where(judged.predicted != judged.label, judged.label * k + judged.predicted, -1)
     found, counts = np.unique(pair[pair >= 0], return_counts=True)

@@ -85,7 +85,7 @@ def plot_view_f1(methods: Sequence[MethodFigures], views: Sequence[str], rare: S
         axes.set_xlim(-1, 101)
         axes.set_xlabel("F1 × 100 with interval over patients")
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=max(1, min(3, 60 // longest)),
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=max(1, min(3, 44 // longest)),
             frameon=False, labelcolor=theme.ink, borderaxespad=0.2, columnspacing=1.2, handletextpad=0.2,
         )  # fmt: skip
         return figure
