@@ -23,11 +23,11 @@ def ground(tmp_path_factory):
     further = {"extra-views": 1, "sweeps": 1, "organs": 1, "other-modes": 3}
     dials = {"patients": 8, "frames": 2, "image-rows": 120, "seed": 5, **further}
     for words in (
-        ["phantom", *(f"--{name}={amount}" for name, amount in dials.items()), "--out", exams],
-        ["scan", exams, "--out", catalogue],
+        ["phantom", *(f"--{name}={amount}" for name, amount in dials.items()), "--workers=1", "--out", exams],
+        ["scan", exams, "--workers=1", "--out", catalogue],
         ["labels", "import", catalogue, exams / "truth.csv"],
         ["labels", "split", catalogue, "--validation", "0.2", "--test", "0.2"],
-        ["frames", catalogue, "--size", "48", "--frames-per-clip", "2", "--out", frames],
+        ["frames", catalogue, "--size", "48", "--frames-per-clip=2", "--workers=1", "--out", frames],
     ):
         assert run([str(word) for word in words]) <= DONE + 1  # extra views are listed as unknown
     return exams, catalogue, frames, "shipped"

@@ -11,6 +11,7 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -105,13 +106,13 @@ def test_the_examples_of_the_help(exports, way, tmp_path):
     lines += ["apical train frames few.parquet --method naive --out runs/naive"]
     Path("study.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
     lines += [example_of(verbs["study"]), example_of(labels["check"]), example_of(labels["next"])]
-    lines += [example_of(verbs[name]) for name in ("evaluate", "bundle", "predict")]
+    lines += [example_of(verbs[name]) for name in ("evaluate", "compare", "bundle", "predict")]
     lines += [example_of(verbs[name]) for name in ("inspect", "deidentify", "datasets")]
     for line in lines:
         unsure = line.startswith(("apical deidentify", "apical labels check"))  # of small pictures
         assert run(cheaply(line)) in ((0, 1) if unsure else (0,)), line
-    covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "bundle", "predict"}
-    assert set(verbs) == covered | {"inspect", "deidentify", "datasets", "demo"}
+    covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "compare", "bundle"}
+    assert set(verbs) == covered | {"predict", "inspect", "deidentify", "datasets", "demo"}
 
 
 def test_the_makefile_targets_of_the_readme_exist():
@@ -173,3 +174,22 @@ def test_the_guide_to_few_labels(exports):
     for line in lines:
         assert run(cheaply(line)) in ((0, 1) if " check " in line else (0,)), line
     assert "self-training from scratch" in Path("study/study.md").read_text()
+
+
+def test_the_guide_to_judging(exports):
+    """Its commands, on the runs that the README makes and a catalogue with a column of the user's."""
+    guide = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
+    for line in takewhile(lambda line: "evaluate" not in line, readme_commands()):
+        if "pretrain frames" not in line and "runs/quick" not in line:
+            assert run(cheaply(line.replace(" --encoder runs/pretrain", ""))) in (0, 1), line
+    table = pl.read_parquet("catalogue.parquet")
+    sex = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("f")).otherwise(pl.lit("m"))
+    table.with_columns(sex=sex).write_parquet("catalogue.parquet")
+    lines = re.findall(r"^apical .*", guide, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["evaluate", "evaluate", "compare", "bundle"]
+    for line in lines:
+        assert run(cheaply(line)) == 0, line
+    page = Path("report-deep/report.html").read_text(encoding="utf-8")
+    assert "sex: f" in page
+    assert "When the picture gets worse" in page
+    assert "What decisions rest on" in page
