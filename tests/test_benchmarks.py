@@ -47,6 +47,8 @@ SMALL = {
         + [word for name in ("", "most-", "naive-", "shortcut-") for word in (f"--{name}steps", "3")],
         "s in all",
     ),
+    "bootstrap": (["--clips", "400", "--patients", "20", "--resamples", "100"], "ratio "),
+    "coverage": (["--repeats", "2", "--resamples", "100", "--patients", "10"], "| 10 | BCa | "),
     "scan": (["--files", "12", "--workers", "1"], "the same catalogue: true"),
 }
 

@@ -179,6 +179,17 @@ def test_scaled_by_others_is_a_fit_without_ones_own_fold():
         np.testing.assert_allclose(scaled[own], expected)
 
 
+def test_clips_that_are_all_right_are_left_alone():
+    """However sure they are made they stay right, which says nothing of the first wrong one."""
+    label = np.arange(60) % 4
+    logits = np.eye(4)[label] + np.random.default_rng(3).normal(0, 0.1, (60, 4))
+    log_probabilities = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    scaling, losses = choose_scaling(log_probabilities, label, np.arange(60) // 6)
+    assert fit_temperature(log_probabilities, label).at_bound
+    assert losses["temperature"] < losses["none"]
+    assert (scaling.kind, set(scaling.weight), set(scaling.bias)) == ("none", {1.0}, {0.0})
+
+
 @pytest.mark.parametrize(
     ("clips", "kind"),
     [(too_sure(600), "temperature"), (lopsided(600), "vector"), (too_sure(80), "temperature")],

@@ -22,7 +22,7 @@ FAST = JudgeSettings(resamples=100, by=("group",))
 
 @pytest.fixture(scope="module")
 def judged(way, tmp_path_factory):
-    """All parts: a catalogue with a column of the user's, a phantom's truth, corrupted frames, explanations."""
+    """All parts: a catalogue with a column of the user's, a phantom's truth, corruptions, explanations."""
     out = tmp_path_factory.mktemp("deep") / "report"
     table = read_catalogue(way / "catalogue.parquet")
     group = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("even")).otherwise(pl.lit("odd"))
@@ -54,9 +54,14 @@ def test_all_parts_are_there(judged):
     assert [what.split(" ")[0] for what in deep.missing] == ["slices", "unknown"]  # what nobody knows here
     page = evaluation.report_file.read_text(encoding="utf-8")
     for heading in (
-        "Frames, clips and studies", "On whom it is worse", "When the picture gets worse", "What decisions rest on",
-        "How far the probe missed the view", "Do the maps depend on what was learned?", "What a paper must still say",
-    ):  # fmt: skip
+        "Frames, clips and studies",
+        "On whom it is worse",
+        "When the picture gets worse",
+        "What decisions rest on",
+        "Do the maps depend on what was learned?",
+        "How far the probe missed the view",
+        "What a paper must still say",
+    ):
         assert heading in page
     assert "not known here: say it yourself" in page
     written = json.loads(evaluation.metrics_file.read_text(encoding="utf-8"))

@@ -188,7 +188,9 @@ def choose_scaling(
 
     Compared is each patient's mean negative log-likelihood, after a scaling fitted on others
     (`scaled_by_others`), averaged over patients. Temperature is taken if it is better than none; vector only
-    if it is better than that by more than one standard error of the patients' differences.
+    if it is better than that by more than one standard error of the patients' differences. None is taken
+    where the best temperature runs into its bound: where every clip is right, no scaling is sure enough for
+    them, and the first wrong one would pay for it.
 
     Args:
         log_probabilities: (n, k) floating.
@@ -209,11 +211,13 @@ def choose_scaling(
         return np.asarray(np.bincount(row, -scaled[np.arange(len(label)), label]) / np.bincount(row))
 
     losses: dict[Kind, NDArray[np.float64]] = {kind: loss(kind) for kind in ("none", "temperature", "vector")}
+    means: dict[Kind, float] = {kind: float(of_patients.mean()) for kind, of_patients in losses.items()}
+    if fit_temperature(log_probabilities, label).at_bound:
+        return fit_scaling("none", log_probabilities, label), means
     chosen: Kind = "temperature" if losses["temperature"].mean() < losses["none"].mean() else "none"
     gain = losses[chosen] - losses["vector"]
     if len(gain) > 1 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):
         chosen = "vector"
-    means: dict[Kind, float] = {kind: float(of_patients.mean()) for kind, of_patients in losses.items()}
     return fit_scaling(chosen, log_probabilities, label), means
 
 

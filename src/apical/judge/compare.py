@@ -58,8 +58,9 @@ def compare(
         raise WrongCall("there is nothing to compare", "give runs of two methods or label budgets at least")
     budgets = {run.predictions.method: run.budget for run in loaded}
     fewest = min((budget for budget in budgets.values() if budget), key=_labels, default=None)
-    views = judged[0].views
-    rare = rare_views(fewest, views)
+    views, label = judged[0].views, judged[0].label
+    there = [view for i, view in enumerate(views) if (fewest or {}).get(view) or (label == i).any()]
+    rare = rare_views(fewest, there)
     sampling = sample_methods(judged, settings, rare=rare)
     methods = judge_methods(sampling, baseline=None)
     pairs = _pairs(sampling)

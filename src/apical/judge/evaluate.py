@@ -84,7 +84,10 @@ def evaluate(
     judged = judged_runs(loaded, split)
     first = judged[0]
     budget = next((run.budget for run in loaded if run.budget is not None), None)
-    rare = rare_views(budget, first.views)
+    there = [
+        view for i, view in enumerate(first.views) if (budget or {}).get(view) or (first.label == i).any()
+    ]
+    rare = rare_views(budget, there)
     present = baseline if any(predictions.method == baseline for predictions in judged) else None
     chosen = _subject(judged, subject, present)
     methods = judge_methods(sample_methods(judged, settings, rare=rare), baseline=present)

@@ -6,10 +6,10 @@ a taught view. It was chosen on validation patients of the phantom among all sco
 unknown clips pass, and no combination clearly fewer. It needs means, one matrix and a threshold.
 
 Limits: a view that resembles a taught one scores low, and a sweep from one taught view to the next even lower
-than a clip of either: of features only the mean over frames is seen. A view with a handful of labelled clips has an
-uncertain mean, so its own clips score high and are refused more often. The threshold fixes how many clips of
-taught views are refused on patients like the held-out ones; it says nothing about how many unknown clips are
-caught, which only labelled unknown clips can tell.
+than a clip of either: of features only the mean over frames is seen. A view with a handful of labelled clips
+has an uncertain mean, so its own clips score high and are refused more often. The threshold fixes how many
+clips of taught views are refused on patients like the held-out ones; it says nothing about how many unknown
+clips are caught, which only labelled unknown clips can tell.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import base64
 import cv2
 import numpy as np
 
-from apical.judge.report.pictures import surest_right, surest_wrong
+from apical.judge.report.pictures import most_confused, short_id, surest_right, surest_wrong
 from apical.judge.runs import labelled
 from fake_runs import VIEWS, fake_predictions
 
@@ -49,3 +49,26 @@ def test_only_shown_clips_are_fetched_and_large_pictures_are_made_smaller():
 def test_no_wrong_clip():
     right = JUDGED.select(JUDGED.predicted == JUDGED.label)
     assert surest_wrong(right, no_picture) == []
+
+
+def test_ids_made_by_hand_are_not_shown():
+    """They may be names; hashes, as a scan makes them, are."""
+    assert short_id("0123456789abcdef") == "01234567"
+    hidden = short_id("Smith_John_A4C")
+    assert hidden == short_id("Smith_John_A4C")
+    assert "Smith" not in hidden
+    assert len(hidden) == 9
+
+
+def test_the_pairs_confused_most_often_come_first_with_their_surest_clips():
+    pairs = most_confused(JUDGED, no_picture, most=3, clips=2)
+    wrong = JUDGED.predicted != JUDGED.label
+    named = [(VIEWS[t], VIEWS[p]) for t, p in zip(JUDGED.label[wrong], JUDGED.predicted[wrong], strict=True)]
+    counts = sorted((named.count(pair) for pair in set(named)), reverse=True)
+    assert [pair.count for pair in pairs] == [count for count in counts[:3] if count > 1]
+    for pair in pairs:
+        assert named.count((pair.true, pair.named)) == pair.count
+        assert {(clip.true, clip.named) for clip in pair.shown} == {(pair.true, pair.named)}
+        probabilities = [clip.probability for clip in pair.shown]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert len(pair.shown) <= 2

@@ -17,7 +17,7 @@ from apical.judge.attribution import (
     randomised_similarity,
 )
 from apical.judge.nearest import nearest_labelled
-from apical.judge.report.pictures import Thumbnails, png
+from apical.judge.report.pictures import Thumbnails, png, short_id
 from apical.learn.clip_encoder import ClipEncoder
 from apical.learn.predictions import Predictions
 from apical.learn.resnet import ResNet
@@ -91,7 +91,7 @@ def explain(witness: Witness, run: Predictions, thumbnails: Thumbnails, count: i
         ]
         decisions.append(
             Decision(
-                clip=str(judged.clip[row])[:8],
+                clip=short_id(str(judged.clip[row])),
                 named=judged.views[named],
                 true=judged.views[judged.label[row]],
                 probability=float(np.exp(judged.log_probabilities[row].max())),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,7 @@ class Shown:
         named: the view the classifier named.
         true: the view of the label.
         probability: of the named view, 0 … 1.
-        clip: the first characters of its id.
+        clip: see `short_id`.
     """
 
     image: str | None
@@ -106,8 +108,15 @@ def _show(judged: Predictions, row: np.intp, thumbnails: Thumbnails) -> Shown:
         named=judged.views[judged.predicted[row]],
         true=judged.views[judged.label[row]],
         probability=float(np.exp(judged.log_probabilities[row].max())),
-        clip=clip[:8],
+        clip=short_id(clip),
     )
+
+
+def short_id(clip: str) -> str:
+    """The beginning of a clip's id, or of its hash if it is none itself: one made by hand may name people."""
+    if re.fullmatch(r"[0-9a-f]{16,}", clip):
+        return clip[:8]
+    return "#" + hashlib.sha256(clip.encode()).hexdigest()[:8]
 
 
 def png(picture: NDArray[np.uint8] | None) -> str | None:
