@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,15 @@ from apical.judge.intervals import (
 from apical.judge.metrics import Counts, Figures
 from apical.judge.probabilities import of_taught_views
 from apical.judge.unknown import UnknownDetector, fit_unknown, told_apart
-from apical.judge.unknown_scores import Scores, max_softmax
+from apical.judge.unknown_scores import (
+    Gaussians,
+    Scores,
+    directions,
+    fit_gaussians,
+    max_softmax,
+    neighbour,
+    relative_mahalanobis,
+)
 from apical.learn.clips import SHOWS_NONE
 from apical.learn.predictions import Predictions
 
@@ -74,18 +82,9 @@ def judge_unknown(runs: Sequence[Predictions], split: str, settings: JudgeSettin
     if not unknown.any() or not all(_can_be_fitted(run) for run in runs):
         return None
     detectors = [detector_of(run) for run in runs]
-    ways: dict[str, Callable[[Predictions, UnknownDetector], Scores]] = {
-        DEFAULT: lambda clips, detector: detector.score(clips.features),
-        "one minus the largest probability": lambda clips, _: max_softmax(clips.log_probabilities),
-    }
+    by_way = [_scores(run, clips, each) for run, clips, each in zip(runs, both, detectors, strict=True)]
     scores = {
-        name: _apart(
-            [way(clips, detector) for clips, detector in zip(both, detectors, strict=True)],
-            unknown,
-            first,
-            settings,
-        )
-        for name, way in ways.items()
+        name: _apart([of_seed[name] for of_seed in by_way], unknown, first, settings) for name in by_way[0]
     }
     called = np.stack(
         [detector.unknown(clips.features) for clips, detector in zip(both, detectors, strict=True)]
@@ -107,9 +106,28 @@ def detector_of(run: Predictions) -> UnknownDetector:
     Raises:
         CannotDo: there are too few of either.
     """
-    teaching = run.select((run.split == "train") & (run.label >= 0))
+    teaching = _teaching(run)
     held_out = of_taught_views(run, "validation")
     return fit_unknown(teaching.features, teaching.label, held_out.features, refused=REFUSED)
+
+
+def _scores(run: Predictions, clips: Predictions, detector: UnknownDetector) -> dict[str, Scores]:
+    """Of the judged clips by the detector and, to compare it with, by other published scores."""
+    labelled = directions(_teaching(run).features)
+    views = Gaussians(detector.means, detector.precision)
+    x = directions(clips.features)
+    return {
+        DEFAULT: detector.score(clips.features),
+        "the same, less the distance to all of them": relative_mahalanobis(
+            x, views, fit_gaussians(labelled, np.zeros(len(labelled), np.int64))
+        ),
+        "distance to the nearest labelled clip": neighbour(clips.features, labelled, 1),
+        "one minus the largest probability": max_softmax(clips.log_probabilities),
+    }
+
+
+def _teaching(run: Predictions) -> Predictions:
+    return run.select((run.split == "train") & (run.label >= 0))
 
 
 def _can_be_fitted(run: Predictions) -> bool:
