@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from apical.judge.intervals import Bootstrap, draw_patients
 from apical.judge.metrics import Figures, mean_defined
 from apical.learn.clips import codes
 from apical.learn.predictions import Predictions
 
-_CHUNK_VALUES = 8_000_000  # float32 in the largest temporary array: 32 MB
+_CHUNK_VALUES = 8_000_000  # clips times draws that are worked on at a time
 
 
 def auroc_and_precision(
-    score: NDArray[Any], positive: NDArray[np.bool_], weight: NDArray[Any]
+    score: NDArray[Any],
+    positive: NDArray[np.bool_],
+    weight: NDArray[Any],
+    row: NDArray[np.int64] | None = None,
 ) -> tuple[Figures, Figures]:
     """Area under the ROC curve and average precision, each (r,), under r sets of weights.
 
@@ -34,21 +38,23 @@ def auroc_and_precision(
     Args:
         score: (n,) higher is more likely positive.
         positive: (n,).
-        weight: (n, r) how often each clip counts.
+        weight: (g, r) how often clips count.
+        row: (n,) which row of `weight` holds for each clip, such as its patient's; by default its own.
     """
     order = np.argsort(-score, kind="stable")
-    score, positive, weight = score[order], positive[order], weight[order]
+    row = order if row is None else row[order]
+    score, positive = score[order], positive[order]
     tie = np.cumsum(np.diff(score, prepend=score[:1]) != 0)  # number of the group of equal scores
     groups = np.unique(tie[positive])
     if not len(groups):
         nothing = np.full(weight.shape[1], np.nan)
         return nothing, nothing
     begin, end = np.searchsorted(tie, groups), np.searchsorted(tie, groups, side="right")
-    before, upto = _sums(weight, begin), _sums(weight, end)
+    before, upto = np.split(_sums(weight, row, np.concatenate([begin, end])), 2)
     place = np.flatnonzero(positive)
-    hits = np.diff(_sums(weight[place], np.searchsorted(place, end)), axis=0, prepend=0.0)
-    found = np.cumsum(hits, axis=0)
-    positives, total = found[-1], weight.sum(axis=0, dtype=np.float64)
+    found = _sums(weight, row[place], np.searchsorted(place, end))
+    hits = np.diff(found, axis=0, prepend=0.0)
+    positives, total = found[-1], _sums(weight, row, np.array([len(row)]))[0]
     others_here = upto - before - hits
     others_below = total - positives - (upto - found)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -57,12 +63,21 @@ def auroc_and_precision(
         return pairs / (positives * (total - positives)), precision
 
 
-def _sums(weight: NDArray[Any], end: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(g, r) float64: sums of the rows before each of g ascending ends, 0 … n, of weights (n, r)."""
-    edges = np.unique(np.concatenate([[0], end[end < len(weight)]]))
-    sums = np.cumsum(np.add.reduceat(weight, edges, axis=0), axis=0, dtype=np.float64)
-    upto = np.concatenate([np.zeros((1, weight.shape[1])), sums])  # upto[i + 1]: before the edge after i
-    return np.asarray(upto[np.searchsorted(edges, end, side="left")])
+def _sums(weight: NDArray[Any], row: NDArray[np.int64], end: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(e, r) float64: sums of the first so many clips' weights, for e numbers 0 … n of clips in order.
+
+    Between two neighbouring ends it only counts how often each row of `weight` (g, r) comes: a product with a
+    sparse matrix of counts.
+    """
+    edges = np.unique(np.concatenate([[0], end]))
+    part = np.searchsorted(edges, np.arange(len(row)), side="right") - 1
+    kept = part < len(edges) - 1
+    counts = csr_array(
+        (np.ones(kept.sum(), weight.dtype), (part[kept], row[kept])), shape=(len(edges) - 1, len(weight))
+    )
+    sums = np.zeros((len(edges), weight.shape[1]))
+    np.cumsum(counts @ weight, axis=0, dtype=np.float64, out=sums[1:])
+    return np.asarray(sums[np.searchsorted(edges, end)])
 
 
 def rank_figures(
@@ -82,26 +97,27 @@ def rank_figures(
     first = runs[0]
     patient = codes(first.patient)
     patients = int(patient.max()) + 1
-    draws = [_of_draw(runs, np.ones((len(first), 1), np.float32))]
+    draws = [_of_draw(runs, np.ones((patients, 1)), patient)]
     chunk = max(1, _CHUNK_VALUES // len(first))
     for times in draw_patients(patients, resamples, seed, chunk):
-        draws.append(_of_draw(runs, times.T.astype(np.float32)[patient]))
+        draws.append(_of_draw(runs, times.T, patient))
     figures = np.concatenate(draws)
     names = ["top-2 accuracy", "macro AUROC", "macro average precision"]
     names += [f"{what} of {view}" for what in ("AUROC", "average precision") for view in first.views]
     return names, Bootstrap(figures[0], figures[1:], patients, seed)
 
 
-def _of_draw(runs: Sequence[Predictions], weight: NDArray[np.float32]) -> Figures:
-    """(r, 3 + 2k): the figures under weights (n, r)."""
-    return np.asarray(np.mean([_of_run(run, weight) for run in runs], axis=0))
+def _of_draw(runs: Sequence[Predictions], times: NDArray[np.float64], patient: NDArray[np.int64]) -> Figures:
+    """(r, 3 + 2k): the figures where patients are drawn so often, (P, r), and each clip is of one (n,)."""
+    return np.asarray(np.mean([_of_run(run, times, patient) for run in runs], axis=0))
 
 
-def _of_run(run: Predictions, weight: NDArray[np.float32]) -> Figures:
+def _of_run(run: Predictions, times: NDArray[np.float64], patient: NDArray[np.int64]) -> Figures:
     score, label = run.log_probabilities, run.label
     true = score[np.arange(len(run)), label]
-    in_two = ((score > true[:, None]).sum(axis=1) < 2).astype(np.float32)
-    by_view = [auroc_and_precision(score[:, v], label == v, weight) for v in range(len(run.views))]
+    in_two = (score > true[:, None]).sum(axis=1) < 2
+    hits, clips = (np.bincount(patient, weights=each, minlength=len(times)) for each in (in_two, None))
+    by_view = [auroc_and_precision(score[:, v], label == v, times, patient) for v in range(len(run.views))]
     auroc, precision = (np.stack(each, axis=1) for each in zip(*by_view, strict=True))
-    top_two = (in_two @ weight) / weight.sum(axis=0)
+    top_two = (hits @ times) / (clips @ times)
     return np.column_stack([top_two, mean_defined(auroc), mean_defined(precision), auroc, precision])
