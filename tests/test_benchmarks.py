@@ -161,3 +161,9 @@ def test_a_rival_that_is_not_installed_is_said():
     assert finished.returncode == 2
     assert finished.stderr.count("\n") == 1
     assert "pip install pymust" in finished.stderr
+
+
+def test_sets_of_views_are_compared(way):
+    for split in ("validation", "test"):
+        last = last_line("conformal", way / "runs" / "probe", "--split", split)
+        assert last.startswith("| raps | one a view | ")

@@ -14,6 +14,7 @@ import polars as pl
 
 from apical.errors import CannotDo, PatientOverlap, WrongCall
 from apical.files import write_table
+from apical.views import NO_VIEW
 
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "clip": pl.String,  # stable id: hash of SOPInstanceUID, or of the content where there is none
@@ -185,8 +186,9 @@ def limit_labels(
 ) -> pl.DataFrame:
     """Keep training labels of only so many *patients* a view; the other labels become null.
 
-    Validation and test labels stay. For one seed the chosen patients are nested: those of a
-    budget of 2 are among those of 5. The draw goes by the order of the rows, as in `split_patients`.
+    Validation and test labels stay, and so do labels of clips that show none of the views. For one seed the
+    chosen patients are nested: those of a budget of 2 are among those of 5. The draw goes by the order of
+    the rows, as in `split_patients`.
 
     Args:
         table: a catalogue with splits and labels.
@@ -199,7 +201,8 @@ def limit_labels(
     """
     if min([0, *budget.values(), default or 0]) < 0:
         raise WrongCall("a label budget is negative", "give numbers of patients")
-    training = usable(table).filter((pl.col("split") == "train") & pl.col("view").is_not_null())
+    shows_view = pl.col("view").is_not_null() & (pl.col("view") != NO_VIEW)
+    training = usable(table).filter((pl.col("split") == "train") & shows_view)
     missing = set(budget) - set(training["view"])
     if missing:
         raise WrongCall(
@@ -213,7 +216,7 @@ def limit_labels(
         random.Random(f"{seed} {view}").shuffle(patients)
         chosen = patients[: budget.get(view, default)]
         keep += of_view.filter(pl.col("patient").is_in(chosen))["clip"].to_list()
-    hidden = (pl.col("split") == "train") & ~pl.col("clip").is_in(keep)
+    hidden = (pl.col("split") == "train") & shows_view & ~pl.col("clip").is_in(keep)
     return table.with_columns(
         pl.when(hidden).then(None).otherwise(pl.col(name)).alias(name) for name in ("view", "labelled_by")
     )

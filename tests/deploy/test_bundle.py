@@ -39,6 +39,8 @@ def test_holds_all_a_prediction_needs(way):
     card = (way / "bundle" / "MODEL_CARD.md").read_text()
     assert "not a medical device" in card
     assert "| macro F1 |" in card
+    assert "| F1 of | value |" in card
+    assert "| IVC | " in card
 
 
 def test_no_path_or_identifier_inside(way):

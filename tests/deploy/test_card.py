@@ -123,8 +123,8 @@ def test_figures_stand_with_their_intervals():
     assert "| macro F1 | 0.713 | 0.650 to 0.771 |" in text
     assert "| accuracy | 0.800 | – to – |" in text
     assert "| macro AUROC | – | – to – |" in text
-    by_view = {"F1": {"IVC": {"value": 0.5, "low": 0.4, "high": 0.6}}}
-    text = model_card(FACTS | {"metrics": FACTS["metrics"] | {"by_view": by_view}})
+    of_views = {"IVC": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    text = model_card(FACTS | {"metrics": FACTS["metrics"] | {"view_f1": of_views}})
     assert "| IVC | 0.500 | 0.400 to 0.600 |" in section(text, "How good it is")
 
 

@@ -172,7 +172,8 @@ def test_a_view_with_too_few_patients_takes_the_common_threshold_without_promise
     for view in (0, 1, 3):
         own = label[few] == view
         alone = fit_conformal(probabilities[few][own], label[few][own], patient[few][own], score=score)
-        assert fitted.thresholds[view] == alone.threshold
+        # not below the common one, so that what is promised over all clips holds as well
+        assert fitted.thresholds[view] == max(alone.threshold, common.threshold)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -276,3 +277,20 @@ def test_figures_are_averaged_over_seeds():
 def test_without_labels():
     with pytest.raises(CannotDo, match="no labelled clip to calibrate on"):
         fit_conformal(np.eye(2), np.full(2, -1), np.arange(2))
+
+
+def test_coverage_over_all_clips_holds_where_some_views_have_too_few_patients():
+    """Rare views that take the common threshold are covered less, which the others must not add to."""
+    covered = []
+    for seed in range(150):
+        random = np.random.default_rng(seed)
+        probabilities, label, patient = clips(random, 60)
+        rare = (label == 2) & (patient % 30 >= 4)  # of four calibration patients a rare view, nine are needed
+        probabilities, label, patient = probabilities[~rare], label[~rare], patient[~rare]
+        old = patient < 30
+        fitted = fit_conformal(probabilities[old], label[old], patient[old], per_view=True)
+        assert not fitted.promised[2]
+        sets = fitted.sets(probabilities[~old])[np.arange((~old).sum()), label[~old]]
+        who = patient[~old]
+        covered.append(np.mean([sets[who == p].mean() for p in np.unique(who)]))
+    assert np.mean(covered) > 0.9

@@ -46,7 +46,7 @@ def test_all_parts_are_there(judged):
     evaluation, calls = judged
     deep = evaluation.deep
     assert deep.method == "probe"
-    assert [level.name for level in deep.levels] == ["frame", "clip", "clip, whole exam", "study"]
+    assert [level.name for level in deep.levels] == ["frame", "clip", "clip, given its whole study", "study"]
     assert len(deep.robustness) == 1 + len(CORRUPTIONS) * len(STEPS)
     assert calls[-1] == (len(deep.robustness), len(deep.robustness))
     assert {"even", "odd"} <= {one.value for one in deep.slices if one.name == "group"}

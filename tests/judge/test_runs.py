@@ -89,7 +89,10 @@ def leaking():
         (run(fake_predictions("probe", patients=(10, 6, 20))), "have different labelled test clips"),
         (changed(label=(fake_predictions().label + 1) % 13), "have different labels"),
         (changed(patient=np.char.add("x", fake_predictions().patient)), "have different patients"),
-        (run(fake_predictions("probe"), budget={"A4C": 3}), "different label budgets"),
+        (
+            run(fake_predictions("probe"), budget={"A4C": 3}),
+            r"different label budgets: A4C of 3 patients in 'probe' and of 10 in 'naive' \(seed 0\)",
+        ),
     ],
 )
 def test_runs_that_cannot_be_compared(other, message):

@@ -1,5 +1,7 @@
 """Sentences claim what the intervals show, and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,18 @@ def test_what_an_interval_shows(gain, sentence):
         [method("naive"), method("probe", rare=gain)], baseline="naive", rare=("A", "B"), confidence=0.95
     )
     assert said == (sentence,)
+
+
+def test_what_does_not_outlast_the_correction_is_not_claimed():
+    probe = replace(method("probe", rare=(0.05, 0.01, 0.09)), adjusted={"rare-view F1": 0.08})
+    said = verdict([method("naive"), probe], baseline="naive", rare=("A", "B"), confidence=0.95)
+    assert said == (
+        "On the 2 rare views, no difference between probe and naive could be shown (+5.0 points of F1, "
+        "95 % interval +1.0 to +9.0; not after Holm's correction).",
+    )
+    sure = replace(probe, adjusted={"rare-view F1": 0.04})
+    (sentence,) = verdict([method("naive"), sure], baseline="naive", rare=("A", "B"), confidence=0.95)
+    assert "probe is better than naive" in sentence
 
 
 def test_common_views_are_judged_too_and_without_rare_ones_all_views():

@@ -27,6 +27,7 @@ from apical.judge.calibration import Scaling
 from apical.judge.conformal import Conformal
 from apical.judge.probabilities import ERROR_RATE, calibrate_run, of_taught_views
 from apical.judge.runs import file_hash
+from apical.judge.selective import OperatingPoint
 from apical.judge.unknown import UnknownDetector
 from apical.judge.unknown_figures import DEFAULT, REFUSED, detector_of
 from apical.learn.checkpoint import load_weights, save_weights
@@ -148,6 +149,9 @@ def _packed(
     unknown = detector_of(answers)
     conformal = asdict(fitted.conformal)
     teaching = answers.select(answers.split == "train")
+    metrics = _metrics(report, file_hash(folder.predictions)) if report else None
+    found = metrics and metrics["unknown"]
+    caught = {"none of the views (so labelled)": found["caught"]["value"]} if found else None
     facts: dict[str, Any] = {
         "schema": SCHEMA,
         "apical": version("apical"),
@@ -163,7 +167,7 @@ def _packed(
         "temperature_at_bound": fitted.temperature.at_bound,
         "conformal": {"error_rate": ERROR_RATE, "enough_patients": conformal.pop("enough"), **conformal},
         "operating_point": asdict(fitted.operating),
-        "unknown": {"threshold": unknown.threshold, "refused": REFUSED, "score": DEFAULT},
+        "unknown": {"threshold": unknown.threshold, "refused": REFUSED, "score": DEFAULT, "caught": caught},
         "training": {
             "method": settings.method,
             "seed": settings.seed,
@@ -172,7 +176,7 @@ def _packed(
             "label_budget": folder.read_json("budget.json"),
             "environment": folder.read_json("environment.json"),
         },
-        "metrics": _metrics(report, file_hash(folder.predictions)) if report else None,
+        "metrics": metrics,
         "licence": None,  # the weights' licence is for whoever trained them to state
         "intended_use": "research only; not a medical device",
     }
@@ -220,10 +224,10 @@ def open_bundle(path: Path) -> Bundle:
         statistics = load_file(path / "unknown.safetensors")
         unknown = UnknownDetector(statistics["means"], statistics["precision"], facts["unknown"]["threshold"])
         frames = FrameSettings.model_validate(facts["frames"])
-        calibration, point = facts["calibration"], facts["operating_point"]
+        calibration = facts["calibration"]
         scaling = Scaling(calibration["kind"], tuple(calibration["weight"]), tuple(calibration["bias"]))
         conformal = _conformal(facts["conformal"])
-        doubtful_below = point["seen"] if point["threshold"] is None else point["threshold"]
+        doubtful_below = OperatingPoint(**facts["operating_point"]).used
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CannotDo(
             f"'{path.name}' is not a whole bundle ({type(error).__name__})",
@@ -258,7 +262,9 @@ def _metrics(report: Path, predictions: str) -> dict[str, Any]:
         of_method = {figures["method"]: figures for figures in content["methods"]}
         figures: dict[str, Any] = of_method[judged[predictions]]
         about = {name: content[name] for name in ("split", "patients", "clips")}
-        return {**about, "confidence": content["settings"]["confidence"], **figures}
+        deep = content["deep"]
+        unknown = deep["unknown"] if deep["method"] == figures["method"] else None
+        return {**about, "confidence": content["settings"]["confidence"], "unknown": unknown, **figures}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotDo(
             f"the report '{report.name}' cannot be read ({type(error).__name__})",

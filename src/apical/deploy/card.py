@@ -176,8 +176,8 @@ def _how_good(metrics: Facts | None) -> str:
         f"the seeds {seeds} of this method; intervals over patients:\n\n"
         f"{_figures('figure', metrics['means'], metrics['confidence'])}"
     )
-    by_view = (metrics.get("by_view") or {}).get("F1")
-    return text + (f"\n\n{_figures('F1 of', by_view, metrics['confidence'])}" if by_view else "")
+    of_views = metrics.get("view_f1")
+    return text + (f"\n\n{_figures('F1 of', of_views, metrics['confidence'])}" if of_views else "")
 
 
 def _figures(head: str, figures: Mapping[str, Facts], confidence: float) -> str:

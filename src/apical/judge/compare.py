@@ -23,7 +23,7 @@ from apical.judge.figures import MethodFigures, Sampling, gain_over, judge_metho
 from apical.judge.holm import holm
 from apical.judge.report.page import write_comparison
 from apical.judge.runs import Run, judged_runs, read_run, with_common_seeds
-from apical.judge.wording import points, shown
+from apical.judge.wording import p_value, points, shown
 
 
 def compare(
@@ -73,7 +73,8 @@ def compare(
         methods=methods,
         pairs=pairs,
         curve=_curve(methods, budgets, rare),
-        verdict=tuple(_sentence(pair) for pair in pairs) + ((left_out,) if left_out else ()),
+        verdict=tuple(_sentence(pair, settings.confidence) for pair in pairs)
+        + ((left_out,) if left_out else ()),
         metrics_file=Path(out) / "compare.json",
         report_file=Path(out) / "compare.html",
     )
@@ -91,18 +92,27 @@ def _kinds(runs: Sequence[Run]) -> list[Run]:
         if run.budget not in of_method:
             of_method.append(run.budget)
     return [
-        replace(run, predictions=replace(run.predictions, method=_name(run)))
-        if len(budgets[run.predictions.method]) > 1
-        else run
+        replace(run, predictions=replace(run.predictions, method=_name(run, budgets[run.predictions.method])))
         for run in runs
     ]
 
 
-def _name(run: Run) -> str:
-    if run.budget is None:
-        return f"{run.predictions.method}, budget not known"
-    few, many = min(run.budget.values()), max(run.budget.values())
-    return f"{run.predictions.method}, {few if few == many else f'{few} to {many}'} patients a view"
+def _name(run: Run, budgets: Sequence[dict[str, int] | None]) -> str:
+    """The method, and if it has several budgets how many patients a view, which must tell them apart."""
+    words = [_budget_words(budget) for budget in budgets]
+    mine = budgets.index(run.budget)
+    if len(budgets) == 1:
+        return run.predictions.method
+    same = [i for i, each in enumerate(words) if each == words[mine]]
+    which = f", budget {same.index(mine) + 1} of {len(same)} such" if len(same) > 1 else ""
+    return f"{run.predictions.method}, {words[mine]}{which}"
+
+
+def _budget_words(budget: dict[str, int] | None) -> str:
+    if budget is None:
+        return "budget not known"
+    few, many = min(budget.values()), max(budget.values())
+    return f"{few if few == many else f'{few} to {many}'} patients a view"
 
 
 def _labels(budget: Mapping[str, int]) -> int:
@@ -140,9 +150,13 @@ def _curve(
     return tuple(points_of) if len({point.patients for point in points_of}) > 1 else ()
 
 
-def _sentence(pair: Pair) -> str:
+def _sentence(pair: Pair, confidence: float) -> str:
+    """Better or worse only where the interval leaves out zero and the corrected p is small."""
     parts = []
     for name, gain in pair.gains.items():
         direction = shown(gain)
-        parts.append(f"{direction or 'not shown to differ'} in {name} ({points(gain)})")
+        if pair.adjusted[name] >= 1 - confidence:
+            direction = ""
+        p = f"p {p_value(pair.adjusted[name])}"
+        parts.append(f"{direction or 'not shown to differ'} in {name} ({points(gain)}, {p})")
     return f"{pair.one} against {pair.other}: {'; '.join(parts)}."

@@ -63,7 +63,8 @@ class Conformal:
         thresholds: (k,) to be used: `threshold`, or with `per_view` a view's own; -1 for views never taught.
         view_patients: (k,) how many patients have a labelled clip of each view.
         promised: (k,) views for which their own clips' coverage is promised; none without `per_view`. With
-            it, a taught view with too few patients takes `threshold`. To put it in every set would keep the
+            it, a taught view with too few patients takes `threshold`, and then no view's is below that, so
+            that coverage over all clips is promised too. To put it in every set would keep the
             promise by saying nothing, in every clip's answer; that it is not promised can be said once.
     """
 
@@ -124,7 +125,13 @@ def fit_conformal(
     threshold = all_in if common is None else common
     own = [weighted_threshold(of_truth[view == c], who[view == c], error_rate) for c in range(k)]
     taught = probabilities.max(axis=0) > 0
-    used = [threshold if each is None or not per_view else each for each in own]
+    all_own = all(each is not None for each, is_taught in zip(own, taught, strict=True) if is_taught)
+    if not per_view:
+        used = [threshold] * k
+    elif all_own:
+        used = [threshold if each is None else each for each in own]
+    else:  # no set is smaller than with the common threshold, whose promise over all clips then holds too
+        used = [threshold if each is None else max(each, threshold) for each in own]
     return Conformal(
         score=score,
         threshold=threshold,

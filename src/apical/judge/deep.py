@@ -103,7 +103,7 @@ def judge_deep(
     levels.append(judge_clips("clip", judged, rare, settings))
     exams = _exam_answers(folders, split)
     if exams:
-        levels.append(judge_clips("clip, whole exam", exams, rare, settings))
+        levels.append(judge_clips("clip, given its whole study", exams, rare, settings))
     values: dict[str, NDArray[np.str_]] = {}
     if table is None:
         missing["studies and slices"] = "a catalogue (--catalogue)"
@@ -117,9 +117,13 @@ def judge_deep(
     nowhere += ["frame phase"] * bool(answers and np.isnan(answers[0].phase).all())
     if nowhere:
         missing[f"slices by {', '.join(nowhere)}"] = "values of the clips"
-    unknown = judge_unknown([run.predictions for run in runs], split, settings)
-    if unknown is None:
-        missing["unknown clips"] = f"{split} clips labelled 'none', which show none of the views"
+    unknown = None
+    if split == "validation":
+        missing["unknown clips"] = "test patients: validation patients set the threshold"
+    else:
+        unknown = judge_unknown([run.predictions for run in runs], split, settings)
+        if unknown is None:
+            missing["unknown clips"] = f"{split} clips labelled 'none', which show none of the views"
     if beside.truth is None or table is None:
         missing["plane error"] = "a phantom's truth (--truth) and catalogue"
         plane = None

@@ -26,7 +26,7 @@ class Level:
     """Figures of one method at one level, averaged over its training seeds; all 0 … 1.
 
     Attributes:
-        name: ``frame``, ``clip``, ``clip, whole exam`` or ``study``.
+        name: ``frame``, ``clip``, ``clip, given its whole study`` or ``study``.
         units: how many frames, clips or studies.
         macro_f1: mean F1 of the views present.
         rare_f1: of the rare ones; NaN where there is none.

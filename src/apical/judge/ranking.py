@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from apical.judge.calibration import SHUT_OFF
 from apical.judge.intervals import Bootstrap, draw_patients
 from apical.judge.metrics import Figures, mean_defined
 from apical.learn.clips import codes
@@ -113,7 +114,8 @@ def _of_draw(runs: Sequence[Predictions], times: NDArray[np.float64], patient: N
 
 
 def _of_run(run: Predictions, times: NDArray[np.float64], patient: NDArray[np.int64]) -> Figures:
-    score, label = run.log_probabilities, run.label
+    # A view that was not taught says nothing, though what rounding leaves of its logits may order clips.
+    score, label = np.maximum(run.log_probabilities, SHUT_OFF), run.label
     true = score[np.arange(len(run)), label]
     in_two = (score > true[:, None]).sum(axis=1) < 2
     hits, clips = (np.bincount(patient, weights=each, minlength=len(times)) for each in (in_two, None))

@@ -13,20 +13,21 @@ All follow from sums over patients, so that intervals come from draws of patient
 
 Limits: errors depend on the bins. The debiased one takes clips as independent, so with many like clips a
 patient too little is taken off, and where answers are honest about half of what few clips make remains; it
-may also be below 0. Draws of patients have fewer different ones than there are, which makes plain errors
-larger, so the upper part of their intervals is too long.
+may also be below 0. Draws of patients have fewer different ones than there are, which makes errors larger:
+limits are moved to where the figure is, and tell how much it varies, not how far it lies above that of
+endless clips.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from apical.judge.intervals import Interval, bootstrap, expanded_intervals, patient_sums
+from apical.judge.intervals import Bootstrap, Interval, bootstrap, expanded_intervals, patient_sums
 from apical.judge.metrics import Counts, Figures
 from apical.learn.clips import codes
 
@@ -99,12 +100,23 @@ def judge_reliability(
         [patient_table(*each, patient, bins) for each in zip(log_probabilities, label, strict=True)]
     )
     drawn = bootstrap(tables, lambda sums: _figures(sums, bins), resamples=resamples, seed=seed)
-    loss, brier, error, debiased, classwise, *by_view = expanded_intervals(drawn, level)
+    loss, brier, *errors = expanded_intervals(_centred(drawn), level)
+    error, debiased, classwise, *by_view = (_not_negative(each, i) for i, each in enumerate(errors))
     binned, _ = _split(tables.sum(axis=(0, 1)), bins)
     diagrams = [_diagram(binned[i]) for i in range(1 + k)]
     return Reliability(
         loss, brier, error, debiased, classwise, tuple(by_view), diagrams[0], tuple(diagrams[1:])
     )
+
+
+def _centred(drawn: Bootstrap) -> Bootstrap:
+    """The draws, moved so that their mean is the figure: plain limits may lie above it, see above."""
+    return replace(drawn, samples=drawn.samples - (np.nanmean(drawn.samples, axis=0) - drawn.value))
+
+
+def _not_negative(error: Interval, place: int) -> Interval:
+    """An error as it is, with no limit below 0 but for the debiased one, the second."""
+    return error if place == 1 else replace(error, low=max(error.low, 0.0))
 
 
 def patient_table(

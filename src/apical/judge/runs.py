@@ -125,13 +125,26 @@ def judged_runs(runs: Sequence[Run], split: str, *, any_budget: bool = False) ->
                     f"(seed {other.seed}) have different {what}",
                     "train all runs to compare on the same catalogue",
                 )
-    budgets = [run.budget for run in runs if run.budget is not None]
-    if not any_budget and any(budget != budgets[0] for budget in budgets):
-        raise CannotDo(
-            "the runs were trained with different label budgets",
-            "make one report a budget, or use 'apical compare'",
-        )
+    if not any_budget:
+        _check_budgets(runs)
     return judged
+
+
+def _check_budgets(runs: Sequence[Run]) -> None:
+    """Refuse methods with other budgets under one seed; between seeds a view may differ by a patient."""
+    of_seed: dict[int, tuple[str, dict[str, int]]] = {}
+    for run in runs:
+        method, seed = run.predictions.method, run.predictions.seed
+        if run.budget is None:
+            continue
+        other, budget = of_seed.setdefault(seed, (method, run.budget))
+        view = next((view for view in run.budget if run.budget[view] != budget.get(view)), None)
+        if view is not None:
+            raise CannotDo(
+                f"the runs were trained with different label budgets: {view} of {run.budget[view]} patients "
+                f"in '{method}' and of {budget.get(view, 0)} in '{other}' (seed {seed})",
+                "make one report a budget, or use 'apical compare'",
+            )
 
 
 def labelled(predictions: Predictions, split: str) -> Predictions:

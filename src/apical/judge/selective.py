@@ -225,10 +225,19 @@ def operating_point(
 
 def patients_needed(risk: float, failure: float) -> int:
     """With fewer validation patients `operating_point` finds nothing, even if all answers are right."""
-    patients = 1
-    while _bet(np.full(patients, -risk), risk) < 1 / failure:
-        patients += 1
-    return patients
+
+    def enough(patients: int) -> bool:
+        gains = np.log1p(np.array(_BETS) * risk / (1 - risk))
+        return bool(np.exp(np.minimum(gains * patients, 500)) @ _STAKES >= 1 / failure)
+
+    high = 1
+    while not enough(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def answered_figures(

@@ -9,12 +9,12 @@ are compared; of a slice with two values both are, so it errs on the safe side.
 Limits: slices hang together (a machine has its own depths and its own patients), so a difference says where,
 not why. Slices of fewer than `FEWEST` patients are only named. The worst of many slices looks worse than it
 is: of 200 simulated tables of 26 slices that differed by chance only, 75 had a slice whose interval lay below
-zero, and 10 one whose corrected p was below .05 (4000 draws, expanded intervals).
+zero (4000 draws, expanded intervals). p is by Student's t and errs on the safe side with few patients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from apical.config import JudgeSettings
 from apical.errors import WrongCall
@@ -29,14 +30,16 @@ from apical.ingest.frames import FrameStore
 from apical.judge import metrics
 from apical.judge.again import FrameAnswers
 from apical.judge.corruptions import sector_of
-from apical.judge.holm import holm, two_sided_p
-from apical.judge.intervals import KINDS, Interval, bootstrap, patient_confusions
+from apical.judge.holm import holm
+from apical.judge.intervals import KINDS, Bootstrap, Interval, bootstrap, patient_confusions
+from apical.judge.tellable import tellable_maker, tellable_model, tellable_stage
 from apical.learn.predictions import Predictions
 from apical.learn.reading import FrameFile
 
 FEWEST = 5
 """Patients that a slice, and the rest, must have to be compared."""
 NOT_KNOWN = "not known"
+OF_FEW = f"values of fewer than {FEWEST} patients (not shown)"
 ALPHA = 0.05  # an adjusted p below this is taken for a difference
 END_SYSTOLE = 0.4
 """Phase at which systole ends: Q wave to aortic closure takes 546 - 2.1 HR ms (Weissler et al., Circulation
@@ -123,7 +126,8 @@ def catalogue_values(clips: NDArray[np.str_], catalogue: pl.DataFrame, columns: 
     """What a catalogue says of clips.
 
     Manufacturer, model, contrast agent, stage, depth of the sector (thirds) and heart rate, then the columns
-    named: texts and truths as they are, numbers in thirds of the clips given.
+    named: texts and truths as they are, numbers in thirds of the clips given. Texts that only a few patients
+    have are one slice, unnamed: they might tell who these are.
 
     Args:
         clips: (n,) their ids; those not in the catalogue are not known.
@@ -139,14 +143,14 @@ def catalogue_values(clips: NDArray[np.str_], catalogue: pl.DataFrame, columns: 
     region = pl.col("region")
     depth = (region.arr.get(3) - region.arr.get(1)) * pl.col("pixel_height_mm")
     found = {
-        "manufacturer": _texts(table["manufacturer"]),
-        "model": _texts(table["model"]),
-        "contrast agent": _texts(table["contrast_agent"]),
-        "stage": _texts(table["stage"]),
+        "manufacturer": _texts(table["manufacturer"], tellable_maker),
+        "model": _texts(table["model"], tellable_model),
+        "contrast agent": _texts(table["contrast_agent"], str),
+        "stage": _texts(table["stage"], tellable_stage),
         "sector depth (mm)": thirds(_numbers(table.select(depth).to_series())),
         "heart rate": _by_limits(_numbers(table["heart_rate"]), ("below 60", "60 to 90", "above 90")),
     }
-    return found | {column: _named_column(table, column) for column in columns}
+    return found | {column: _named_column(table, catalogue, column) for column in columns}
 
 
 def appearance_values(clips: NDArray[np.str_], store: FrameStore) -> Values:
@@ -236,10 +240,25 @@ def _by_value(
                     difference=compared_figures[2] if compared else None,
                     p=float("nan"),
                 ),
-                two_sided_p(drawn.samples[:, 2]) if compared else float("nan"),
+                _p(drawn, min(patients, others)) if compared else float("nan"),
             )
         )
     return found
+
+
+def _p(drawn: Bootstrap, patients: int) -> float:
+    """Of no difference, two-sided: Student's t of the difference by its spread over draws.
+
+    The spread is widened and the degrees of freedom are taken as in `expanded_intervals`, for the patients of
+    the smaller side. Shares of draws would not do: they are too small for few patients, and cannot be as
+    small as a correction for many slices asks.
+    """
+    spread = float(np.nanstd(drawn.samples[:, 2]))
+    if not spread:
+        return 1.0 if drawn.value[2] == 0 else 0.0
+    freedom = patients - 1
+    t = abs(drawn.value[2]) / (spread * np.sqrt(1 + 1 / freedom))
+    return float(2 * stdtr(freedom, -t))
 
 
 def _figures(confusion: metrics.Counts) -> metrics.Figures:
@@ -284,7 +303,8 @@ def _by_phase(
     return np.concatenate(value), answers[0].judged, np.concatenate(row), np.concatenate(named, axis=1)
 
 
-def _named_column(table: pl.DataFrame, column: str) -> NDArray[np.str_]:
+def _named_column(table: pl.DataFrame, catalogue: pl.DataFrame, column: str) -> NDArray[np.str_]:
+    """Of the clips of a table; a text must stand with several patients of the whole catalogue to be told."""
     allowed = [name for name in table.columns if name not in _NEVER]
     if column not in allowed:
         raise WrongCall(
@@ -301,12 +321,18 @@ def _named_column(table: pl.DataFrame, column: str) -> NDArray[np.str_]:
             f"the column '{column}' has {values.n_unique()} different values",
             f"group them to {_MOST_VALUES} at most; a column that tells people apart is no slice",
         )
-    return _texts(values)
+    if values.dtype == pl.Boolean:
+        return _texts(values, str)
+    patients = catalogue.group_by(pl.col(column).cast(pl.String)).agg(pl.col("patient").n_unique())
+    told = {value for value, count in patients.iter_rows() if count >= FEWEST}
+    return _texts(values, lambda text: text if text in told else OF_FEW)
 
 
-def _texts(values: pl.Series) -> NDArray[np.str_]:
+def _texts(values: pl.Series, tellable: Callable[[str], str]) -> NDArray[np.str_]:
     words = {None: NOT_KNOWN, True: "yes", False: "no", "": NOT_KNOWN}
-    return np.array([words.get(value, str(value)) for value in values.to_list()], np.str_)
+    return np.array(
+        [words[value] if value in words else tellable(str(value)) for value in values.to_list()], np.str_
+    )
 
 
 def _numbers(values: pl.Series) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ def plot_label_curves(rows: Sequence[Row], budgets: Sequence[int | str], confide
     drawn = [row for row in rows if not row.whole_exam or len(methods) <= _FEW]
     lines = list(dict.fromkeys((row.method, row.whole_exam) for row in drawn))
     spread = min(_SPREAD, _WIDEST ** (1 / len(lines))) if lines else 1.0
-    with matplotlib.rc_context({"font.size": 9}):
+    with matplotlib.rc_context({"font.size": 9, "text.parse_math": False}):
         names = [name for name in TESTED if name in means_told(rows)]
         figure, panels = new_figure(LIGHT, 4.8 * len(names), 4.2, panels=len(names))
         for axes, name in zip(panels, names, strict=True):

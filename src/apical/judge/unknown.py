@@ -135,14 +135,17 @@ def told_apart(
     patients = int(row.max(initial=-1)) + 1
     counted = unknown >= 0
     score, is_unknown, row = score[counted], unknown[counted] == 1, row[counted]
-    figures = [_figures(score, is_unknown, np.ones((len(score), 1)))]
+    figures = [_figures(score, is_unknown, np.ones((patients, 1)), row)]
     chunk = max(1, _CHUNK_VALUES // max(len(score), 1))
     for times in draw_patients(patients, resamples, seed, chunk):
-        figures.append(_figures(score, is_unknown, times.T[row]))
+        figures.append(_figures(score, is_unknown, times.T, row))
     found = np.concatenate(figures)
     return Bootstrap(found[0], found[1:], patients, seed)
 
 
-def _figures(score: Scores, unknown: NDArray[np.bool_], weight: NDArray[Any]) -> Figures:
-    """(r, 2)."""
-    return np.stack([auroc_and_precision(score, unknown, weight)[0], fpr_at(score, unknown, weight)], axis=1)
+def _figures(
+    score: Scores, unknown: NDArray[np.bool_], times: NDArray[Any], row: NDArray[np.int64]
+) -> Figures:
+    """(r, 2), where patients are drawn so often, (P, r), and each clip is of one, (n,)."""
+    auroc, _ = auroc_and_precision(score, unknown, times, row)
+    return np.stack([auroc, fpr_at(score, unknown, times[row])], axis=1)

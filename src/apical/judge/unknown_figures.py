@@ -66,7 +66,7 @@ class UnknownFigures:
 
 
 def judge_unknown(runs: Sequence[Predictions], split: str, settings: JudgeSettings) -> UnknownFigures | None:
-    """Fit a detector for each run as a bundle does, and look at the judged clips.
+    """Fit a detector for each run as a bundle does; look at judged clips of views that all were taught.
 
     Args:
         runs: all answers of one method, one `Predictions` a training seed.
@@ -76,7 +76,10 @@ def judge_unknown(runs: Sequence[Predictions], split: str, settings: JudgeSettin
     Returns:
         None where no judged clip is labelled to show none of the views, or no detector can be fitted.
     """
-    both = [_judged(run, split) for run in runs]
+    everywhere = set.intersection(*(set(_judged(run, split).clip.tolist()) for run in runs))
+    both = [
+        clips.select(np.isin(clips.clip, list(everywhere))) for clips in (_judged(run, split) for run in runs)
+    ]
     first = both[0]
     unknown = first.label == SHOWS_NONE
     if not unknown.any() or not all(_can_be_fitted(run) for run in runs):
@@ -118,7 +121,7 @@ def _scores(run: Predictions, clips: Predictions, detector: UnknownDetector) -> 
     x = directions(clips.features)
     return {
         DEFAULT: detector.score(clips.features),
-        "the same, less the distance to all of them": relative_mahalanobis(
+        "that, less the distance to the mean of all labelled clips": relative_mahalanobis(
             x, views, fit_gaussians(labelled, np.zeros(len(labelled), np.int64))
         ),
         "distance to the nearest labelled clip": neighbour(clips.features, labelled, 1),

@@ -15,7 +15,8 @@ def verdict(
 ) -> tuple[str, ...]:
     """Sentences on each method: its gain over the baseline, or its macro F1 where there is none.
 
-    A method is called better or worse only where the interval of the paired difference leaves out zero.
+    A method is called better or worse only where the interval of the paired difference leaves out zero and
+    the p-value, corrected for all methods, is as small as the confidence asks.
     Gains are in points (hundredths) of F1.
     """
     if baseline is None or len(methods) == 1:
@@ -29,11 +30,13 @@ def verdict(
         kinds = [("rare-view F1", _count(rare)), ("common-view F1", "the common views")]
         for name, views in kinds if rare else [("macro F1", "all views")]:
             if name in gains and not math.isnan(gains[name].value):
-                sentences.append(f"On {views}, {_compare(method.method, baseline, gains[name], confidence)}.")
+                p = method.adjusted.get(name, 0.0)
+                said = _compare(method.method, baseline, gains[name], confidence, p)
+                sentences.append(f"On {views}, {said}.")
     return tuple(sentences)
 
 
-def _compare(method: str, baseline: str, gain: Interval, confidence: float) -> str:
+def _compare(method: str, baseline: str, gain: Interval, confidence: float, p: float) -> str:
     size = f"{100 * abs(gain.value):.1f} points of F1"
     sure = f"{100 * confidence:g} % interval"
     if math.isnan(gain.low):
@@ -42,10 +45,11 @@ def _compare(method: str, baseline: str, gain: Interval, confidence: float) -> s
             "but one patient is too few for an interval"
         )
     direction = shown(gain)
-    if not direction:
+    many = "; not after Holm's correction" if direction and p >= 1 - confidence else ""
+    if not direction or many:
         return (
             f"no difference between {method} and {baseline} could be shown "
-            f"({signed(gain.value)} points of F1, {sure} {signed(gain.low)} to {signed(gain.high)})"
+            f"({signed(gain.value)} points of F1, {sure} {signed(gain.low)} to {signed(gain.high)}{many})"
         )
     limits = sorted((100 * abs(gain.low), 100 * abs(gain.high)))
     return f"{method} is {direction} than {baseline} by {size} ({sure} {limits[0]:.1f} to {limits[1]:.1f})"

@@ -49,7 +49,8 @@ def number(figure: Interval) -> str:
     if math.isnan(figure.value):
         return "–"
     text = f"{figure.value:.2f}"
-    return text if math.isnan(figure.low) else f"{text} ({figure.low:.2f} to {figure.high:.2f})"
+    whole = text if math.isnan(figure.low) else f"{text} ({figure.low:.2f} to {figure.high:.2f})"
+    return whole.replace("-", "−")
 
 
 def p_value(p: float | None) -> str:

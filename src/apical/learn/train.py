@@ -110,7 +110,7 @@ def train(
         taught_from = clips.select((clips.split == "train") & (clips.label != SHOWS_NONE))
         classifier = learn(begun, taught_from, trainer, pretrained=encoder is not None)
     outputs = classify_clips(classifier, clips, settings.input_size, fabric.device)
-    training = clips.split == "train"
+    training = (clips.split == "train") & (clips.label != SHOWS_NONE)
     fit_agent(classifier, outputs.features[training], clips.agent[training], settings.probe_penalty)
     said = Predictions(
         method=settings.called,

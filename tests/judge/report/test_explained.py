@@ -1,4 +1,4 @@
-"""Which decisions are explained: the wrong ones it was surest of, and right ones of as many views as can be."""
+"""Which decisions are explained: the surest wrong ones, and right ones of as many views as can be."""
 
 from dataclasses import replace
 

@@ -4,6 +4,7 @@ import base64
 
 import cv2
 import numpy as np
+import pytest
 
 from apical.judge.report.pictures import most_confused, short_id, surest_right, surest_wrong
 from apical.judge.runs import labelled
@@ -51,13 +52,11 @@ def test_no_wrong_clip():
     assert surest_wrong(right, no_picture) == []
 
 
-def test_ids_made_by_hand_are_not_shown():
-    """They may be names; hashes, as a scan makes them, are."""
+@pytest.mark.parametrize("clip", ["Smith_John_A4C", "1970010112345678", "0123456789ABCDEF", "abc", "ab" * 9])
+def test_ids_made_by_hand_are_not_shown(clip):
+    """They may be names or numbers of patients; hashes, as a scan makes them, are shown."""
     assert short_id("0123456789abcdef") == "01234567"
-    hidden = short_id("Smith_John_A4C")
-    assert hidden == short_id("Smith_John_A4C")
-    assert "Smith" not in hidden
-    assert len(hidden) == 9
+    assert not any(part in short_id(clip) for part in (clip[:4], clip[-4:]))
 
 
 def test_the_pairs_confused_most_often_come_first_with_their_surest_clips():

@@ -11,20 +11,17 @@ card says so. A problem that somebody wrote by hand may name a person in a way t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from apical.catalogue import SPLITS, conform, usable
-from apical.ingest.machines import known_maker
 from apical.judge.report.cards import front_matter, licence_fields, markdown_table
+from apical.judge.tellable import NOT_SHOWN, tellable_maker, tellable_mode
 from apical.views import NO_VIEW
 
-NOT_SHOWN = "another text (not shown)"
 NOT_RECORDED = "not recorded"
 
-_MODES = ("2d", "colour", "tissue-doppler", "spectral", "m-mode", "dual", "3d", "report", "other")
 _PARTS = (*SPLITS, None)
 _UNNAMED_LABELLER = "table"  # what `apical labels import` writes where a table names nobody
 _MOST_SIZES = 5
@@ -67,10 +64,10 @@ def dataset_card(table: pl.DataFrame, names: Sequence[str], *, title: str, licen
         _views(clips, names),
         "## Pictures",
         "Of usable clips.",
-        _counted(clips, "mode", _shown_mode),
+        _counted(clips, "mode", tellable_mode),
         _figures(clips),
         "## Machines",
-        _counted(clips, "manufacturer", _shown_maker),
+        _counted(clips, "manufacturer", tellable_maker),
         f"{clips['model'].drop_nulls().n_unique()} different models. Makers that are not well known stand "
         "under pseudonyms.",
         "## Labels",
@@ -120,15 +117,6 @@ def _views(clips: pl.DataFrame, names: Sequence[str]) -> str:
         found = [_of(clips.filter(wanted), split) for split in _PARTS]
         rows.append([kind, *(f"{part.height} ({part['patient'].n_unique()})" for part in found)])
     return markdown_table(["view", *(split or "no split" for split in _PARTS)], rows)
-
-
-def _shown_mode(mode: str) -> str:
-    return mode if mode in _MODES else NOT_SHOWN
-
-
-def _shown_maker(maker: str) -> str:
-    known = known_maker(maker) == maker or re.fullmatch(r"unlisted-[0-9a-f]{8}", maker)
-    return maker if known else NOT_SHOWN
 
 
 def _counted(clips: pl.DataFrame, column: str, shown: Callable[[str], str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apical.judge.report.pictures import Thumbnails, small_jpeg
+from apical.judge.report.pictures import Thumbnails, short_id, small_jpeg
 from apical.learn.predictions import Predictions
 
 SIGNS = "●■▲◆▼✚✖"  # a colour that the colour-blind cannot tell from another has another shape
@@ -26,6 +26,7 @@ class Mark:
         named: the view it was named.
         probability: of the named view, 0 … 1.
         image: a small picture as a data URI, or None.
+        clip: see `apical.judge.report.pictures.short_id`.
     """
 
     x: float
@@ -35,6 +36,7 @@ class Mark:
     named: str
     probability: float
     image: str | None
+    clip: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ def clip_map(run: Predictions, thumbnails: Thumbnails | None) -> Map | None:
             named=run.views[run.predicted[i]],
             probability=float(np.exp(run.log_probabilities[i].max())),
             image=small_jpeg(thumbnails(str(run.clip[i]))) if thumbnails else None,
+            clip=short_id(str(run.clip[i])),
         )
         for i, (x, y) in enumerate(percent)
     ]

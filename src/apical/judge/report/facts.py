@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any
 
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from apical.config import JudgeSettings
 from apical.judge.evaluation import Evaluation
 from apical.judge.runs import Run, without_paths
+from apical.judge.tellable import tellable_maker, tellable_mode
 from apical.judge.wording import percent
 
 Facts = list[tuple[str, str]]
@@ -61,9 +63,9 @@ def catalogue_facts(table: pl.DataFrame) -> Facts:
     problems = table["problem"].count()
     facts = [
         ("studies", str(table["study"].drop_nulls().n_unique())),
-        ("modes", _counts(table["mode"])),
-        ("manufacturers", _counts(table["manufacturer"])),
-        ("contrast agent", _counts(table["contrast_agent"].cast(pl.String))),
+        ("modes", _counts(table["mode"], tellable_mode)),
+        ("manufacturers", _counts(table["manufacturer"], tellable_maker)),
+        ("contrast agent", _counts(table["contrast_agent"].cast(pl.String), str)),
         ("clips that cannot be used", f"{problems} of {table.height}"),
     ]
     if len(rate):
@@ -142,7 +144,7 @@ def _commit(git: dict[str, Any]) -> str:
     return f"{git['commit']}{f', {changed} files changed since' if changed else ''}"
 
 
-def _counts(values: pl.Series) -> str:
-    """Values with how often they stand, the most frequent first."""
-    counts = values.fill_null("not known").value_counts(sort=True)
-    return ", ".join(f"{value} {count}" for value, count in counts.iter_rows())
+def _counts(values: pl.Series, tellable: Callable[[str], str]) -> str:
+    """What may be told of values, with how often they stand, the most frequent first."""
+    counts = Counter("not known" if value is None else tellable(value) for value in values.to_list())
+    return ", ".join(f"{value} {count}" for value, count in counts.most_common())

@@ -166,6 +166,8 @@ def write_report(
             few_patients=FEW_PATIENTS,
             costs={"neighbour": NEIGHBOUR, "same_window": SAME_WINDOW},
             leakage_checked=all("train" in run.predictions.split for run in runs),
+            starts={run.predictions.method: _start(run) for run in runs},
+            spread=max(np.ptp(method.macro_f1_by_seed) for method in methods),
             signs=[sign_of(view) for view in range(len(evaluation.views))],
             sections=["head", *shown],
             contents=[(name.replace("_", "-"), SECTIONS[name]) for name in shown],
@@ -245,6 +247,13 @@ def _environment() -> jinja2.Environment:
     names = ("percent", "points", "shown", "value", "limits", "p_value")
     environment.filters |= {name: getattr(wording, name) for name in names} | {"figure": wording.number}
     return environment
+
+
+def _start(run: Run) -> str | None:
+    """What a run's encoder began with; None where its settings do not tell."""
+    if "start" not in run.settings:
+        return None
+    return "a pre-trained encoder" if run.settings["start"] else "random weights"
 
 
 def _first_seed(method: MethodFigures, judged: Sequence[Predictions]) -> Predictions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,10 +112,9 @@ def _show(judged: Predictions, row: np.intp, thumbnails: Thumbnails) -> Shown:
 
 
 def short_id(clip: str) -> str:
-    """The beginning of a clip's id, or of its hash if it is none itself: one made by hand may name people."""
-    if re.fullmatch(r"[0-9a-f]{16,}", clip):
-        return clip[:8]
-    return "#" + hashlib.sha256(clip.encode()).hexdigest()[:8]
+    """The beginning of a clip's id as a scan makes it; of any other nothing, since it may name a person."""
+    made_by_scan = re.fullmatch(r"[0-9a-f]{16}", clip) and not clip.isdigit()
+    return clip[:8] if made_by_scan else "(id not shown)"
 
 
 def png(picture: NDArray[np.uint8] | None) -> str | None:

@@ -226,7 +226,9 @@ def themed_picture(draw: Callable[[Theme], Figure], alt: str) -> Picture:
 
     def uri(theme: Theme) -> str:
         file = io.BytesIO()
-        with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "apical", "font.size": 9}):
+        with matplotlib.rc_context(
+            {"svg.fonttype": "none", "svg.hashsalt": "apical", "font.size": 9, "text.parse_math": False}
+        ):
             draw(theme).savefig(file, format="svg", transparent=True, metadata={"Date": None})
         return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
