@@ -16,13 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from apical.errors import CannotDo
 from apical.judge.calibration import (
     Scaling,
-    calibrate,
     choose_scaling,
     fit_scaling,
     fit_temperature,
     scaled_by_others,
     vector_loss,
 )
+from scaled import divided
 
 
 def too_sure(n=600, k=4, sharpness=3.0, seed=0):
@@ -31,7 +31,7 @@ def too_sure(n=600, k=4, sharpness=3.0, seed=0):
     logits = random.normal(0, 1.5, (n, k))
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     label = np.array([random.choice(k, p=row) for row in honest])
-    return calibrate(logits, 1 / sharpness).astype(np.float32), label
+    return divided(logits, 1 / sharpness).astype(np.float32), label
 
 
 def lopsided(n=600, k=4, seed=0):
@@ -54,9 +54,9 @@ def test_no_temperature_of_a_fine_grid_is_better():
     log_probabilities, label = too_sure(n=200, seed=3)
     fitted = fit_temperature(log_probabilities, label)
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 4001))
-    losses = [loss(calibrate(log_probabilities, t), label) for t in grid]
+    losses = [loss(divided(log_probabilities, t), label) for t in grid]
     assert fitted.value == pytest.approx(grid[np.argmin(losses)], rel=2e-3)
-    assert loss(calibrate(log_probabilities, fitted.value), label) <= min(losses) + 1e-12
+    assert loss(divided(log_probabilities, fitted.value), label) <= min(losses) + 1e-12
 
 
 def test_temperature_is_scikit_learns():
@@ -173,7 +173,7 @@ def test_scaled_by_others_is_a_fit_without_ones_own_fold():
     scaled = scaled_by_others("temperature", log_probabilities, label, patient)
     for fold in range(5):
         own = np.isin(patient, [f"p{i}" for i in range(fold, 15, 5)])
-        expected = calibrate(
+        expected = divided(
             log_probabilities[own], fit_temperature(log_probabilities[~own], label[~own]).value
         )
         np.testing.assert_allclose(scaled[own], expected)

@@ -8,7 +8,7 @@ import torch
 
 from apical.config import JudgeSettings, ResNetSettings
 from apical.errors import CannotDo
-from apical.judge.calibration import calibrate, fit_scaling, fit_temperature
+from apical.judge.calibration import fit_scaling, fit_temperature
 from apical.judge.conformal import fit_conformal
 from apical.judge.figures import plain
 from apical.judge.probabilities import (
@@ -18,9 +18,9 @@ from apical.judge.probabilities import (
     of_taught_views,
     taught_views,
 )
-from apical.judge.reliability import expected_calibration_error
 from apical.learn.classifier import Classifier, classify_clip
 from fake_runs import VIEWS, fake_predictions
+from scaled import divided, expected_calibration_error
 
 FAST = JudgeSettings(resamples=100)
 
@@ -30,7 +30,7 @@ def run(seed, validation_patients=40, untaught=(), skill=2.5):
     honest = fake_predictions(
         "probe", seed, patients=(0, validation_patients, 40), untaught=untaught, skill=skill
     )
-    sure = calibrate(honest.log_probabilities, 1 / 3)
+    sure = divided(honest.log_probabilities, 1 / 3)
     shut_off = np.where(np.isin(VIEWS, untaught), honest.log_probabilities, sure)
     return replace(honest, log_probabilities=shut_off.astype(np.float32))
 

@@ -10,9 +10,9 @@ from apical.judge.intervals import draw_patients, expanded_levels
 from apical.judge.reliability import (
     calibration_error,
     debiased_calibration_error,
-    expected_calibration_error,
     judge_reliability,
 )
+from scaled import expected_calibration_error
 
 
 def clips(n=400, k=4, sharpness=1.5, seed=0):

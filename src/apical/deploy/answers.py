@@ -127,7 +127,7 @@ def answer_lines(answers: list[Answer], *, show_paths: bool = False) -> list[str
             lines.append(f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {why}{name}")
             continue
         said = one.view or "unknown"
-        hint = " ".join(one.views) or "no view is credible"
+        hint = " ".join(one.views)
         if one.doubtful:
             hint = f"doubtful: {hint}"
         if one.unknown:

@@ -221,12 +221,6 @@ def choose_scaling(
     return fit_scaling(chosen, log_probabilities, label), means
 
 
-def calibrate(log_probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:
-    """(n, k) float64 log-probabilities after dividing by `temperature` and normalising."""
-    k = log_probabilities.shape[1]
-    return Scaling("temperature", (1 / temperature,) * k, (0.0,) * k)(log_probabilities)
-
-
 def _to_fit_on(
     log_probabilities: NDArray[Any], label: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:

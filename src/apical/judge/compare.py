@@ -23,7 +23,7 @@ from apical.judge.figures import MethodFigures, Sampling, gain_over, judge_metho
 from apical.judge.holm import holm
 from apical.judge.report.page import write_comparison
 from apical.judge.runs import Run, judged_runs, read_run, with_common_seeds
-from apical.judge.wording import p_value, points, shown
+from apical.judge.wording import p_value, shown, signed
 
 
 def compare(
@@ -157,6 +157,7 @@ def _sentence(pair: Pair, confidence: float) -> str:
         direction = shown(gain)
         if pair.adjusted[name] >= 1 - confidence:
             direction = ""
-        p = f"p {p_value(pair.adjusted[name])}"
-        parts.append(f"{direction or 'not shown to differ'} in {name} ({points(gain)}, {p})")
+        p = p_value(pair.adjusted[name])
+        size = f"{signed(gain.value)}, {signed(gain.low)} to {signed(gain.high)}, p {p}"
+        parts.append(f"{direction or 'not shown to differ'} in {name} ({size})")
     return f"{pair.one} against {pair.other}: {'; '.join(parts)}."

@@ -37,12 +37,14 @@ class Beside:
         catalogue: of the clips; labels and splits are not taken from it.
         truth: the ``truth.csv`` of a phantom.
         corruptions: whether to ask about corrupted frames, which takes as long as some thirty predictions.
+        explanations: how many decisions are explained.
     """
 
     store: Path | None
     catalogue: Path | None
     truth: Path | None
     corruptions: bool
+    explanations: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,9 @@ def judge_deep(
     if witnesses and beside.corruptions:
         robustness = judge_robustness(witnesses, settings, progress=progress)
     else:
-        missing["corrupted frames"] = "a frame store and --corruptions"
+        missing["corrupted frames"] = "a frame store (--store) and --corruptions"
+    if not (witnesses and beside.explanations):
+        missing["decisions explained"] = "a frame store (--store) and --explanations"
     return Deep(
         method=first.method,
         levels=tuple(levels),

@@ -76,7 +76,7 @@ def evaluate(
         CannotDo: a run, the store or the catalogue cannot be read, no labelled clip in the split, or runs
             that cannot be compared (no training seed in common, other clips or views).
     """
-    beside = Beside(store, catalogue, truth, corruptions)
+    beside = Beside(store, catalogue, truth, corruptions, explanations)
     thumbnails = store_thumbnails(store) if store else None
     table = read_catalogue(catalogue) if catalogue else None
     read = [(Path(folder), read_run(Path(folder))) for folder in runs]
@@ -136,7 +136,7 @@ def evaluate(
     figures = evaluation.facts() | {"settings": settings.model_dump(mode="json")}
     write_atomically(evaluation.metrics_file, json.dumps(figures, indent=1, ensure_ascii=False).encode())
     if table is not None:
-        card = dataset_card(table, first.views, title=title)
+        card = dataset_card(table, first.views, title="Echocardiogram clips")
         write_atomically(Path(out) / "DATASET_CARD.md", card.encode())
     extras = Extras(
         thumbnails=thumbnails,

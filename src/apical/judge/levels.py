@@ -86,7 +86,9 @@ def judge_studies(
         right, wrong, missed = np.moveaxis(table[..., :-1, :], -1, 0)
         with np.errstate(invalid="ignore"):
             f1 = np.where(right + missed > 0, 2 * right / (2 * right + wrong + missed), np.nan)
-        return _means(f1, np.isin(views, rare), table[..., -1, 0] / table[..., -1, 1])
+        there, right = table[..., -1, 1], table[..., -1, 0]
+        exact = np.divide(right, there, out=np.full(there.shape, np.nan), where=there > 0)
+        return _means(f1, np.isin(views, rare), exact)
 
     return _level("study", len(names), np.stack(tables), statistic, settings)
 

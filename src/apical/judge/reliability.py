@@ -155,26 +155,6 @@ def patient_table(
     return np.concatenate([binned, patient_sums(scores, patient)], axis=1)
 
 
-def expected_calibration_error(
-    probabilities: NDArray[Any], label: NDArray[np.int64], bins: int = BINS
-) -> float:
-    """Mean distance of confidence and share right, over `bins` equal-width bins weighted by their clips.
-
-    Bins are closed on the left; the last one is closed on both sides, so a confidence of exactly 1
-    counts. NaN without labelled clips. It is biased upwards for few clips.
-
-    Args:
-        probabilities: (n, k) in 0 … 1.
-        label: (n,) true views as indices; clips with -1 are left out.
-        bins: number of bins.
-    """
-    with np.errstate(divide="ignore"):
-        log_probabilities = np.maximum(np.log(probabilities.astype(np.float64)), -1e4)
-    table = patient_table(log_probabilities, label, np.zeros(len(label), np.int64), bins)
-    binned, _ = _split(table.sum(axis=0), bins)
-    return float(calibration_error(binned[0]))
-
-
 def calibration_error(binned: Counts) -> Figures:
     """(…,): the error of bins (…, bins, 3) that hold clips, sums of probabilities and how many came true."""
     return _ratio(np.abs(binned[..., 1] - binned[..., 2]).sum(-1), binned[..., 0].sum(-1))

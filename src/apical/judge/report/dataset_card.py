@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from apical.catalogue import SPLITS, conform, usable
-from apical.judge.report.cards import front_matter, licence_fields, markdown_table
+from apical.judge.report.cards import front_matter, markdown_table
 from apical.judge.tellable import NOT_SHOWN, tellable_maker, tellable_mode
 from apical.views import NO_VIEW
 
@@ -29,14 +29,13 @@ _SHORTEST = 4  # identifiers with fewer characters occur in words by chance
 _SIZES = ((10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M"))
 
 
-def dataset_card(table: pl.DataFrame, names: Sequence[str], *, title: str, licence: str | None = None) -> str:
+def dataset_card(table: pl.DataFrame, names: Sequence[str], *, title: str) -> str:
     """Markdown, with a block for model hubs at its beginning.
 
     Args:
         table: a catalogue.
         names: views of the vocabulary, in order.
         title: what people call the data set.
-        licence: under which it is shared, if that was decided.
 
     Raises:
         CannotDo: the table is no catalogue; see `apical.catalogue.read_catalogue`.
@@ -47,7 +46,7 @@ def dataset_card(table: pl.DataFrame, names: Sequence[str], *, title: str, licen
     moving = bool((clips["frames"] > 1).any())
     fields = {
         "pretty_name": title,
-        **(licence_fields(licence) if licence else {"license": "unknown"}),
+        "license": "unknown",
         "task_categories": ["image-classification"] + ["video-classification"] * moving,
         "size_categories": [size_category(table.height)],
         "annotations_creators": ["other" if clips["view"].count() else "no-annotation"],
@@ -76,7 +75,7 @@ def dataset_card(table: pl.DataFrame, names: Sequence[str], *, title: str, licen
         _problems(table),
         "## Not recorded",
         "Say so before you share it:",
-        _not_recorded(licence),
+        _not_recorded(),
     ]
     return front_matter(fields) + "\n" + "\n\n".join(parts) + "\n"
 
@@ -188,14 +187,13 @@ def _problems(table: pl.DataFrame) -> str:
     return markdown_table(["problem", "clips"], counts.rows())
 
 
-def _not_recorded(licence: str | None) -> str:
+def _not_recorded() -> str:
     lines = [
+        "the licence",
         "consent of the patients, and who approved that their clips are used and shared",
         "age, sex, origin, and diseases of the patients",
         "in which hospitals, when and why they were examined, and how they were chosen",
         "who filmed and who labelled, their training, and how far labellers agree",
         "whether headers or pixels hold identifiers: `apical deidentify` makes clean copies",
     ]
-    if licence is None:
-        lines.insert(0, "the licence")
     return "\n".join(f"- {line}" for line in lines)
