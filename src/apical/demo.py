@@ -107,7 +107,8 @@ def run_demo(out: Path, *, patients: int = 80, seeds: int = 2, quiet: bool = Fal
             words = ["--method", method, "--seed", seed, "--config", out / "train.yaml", "--out", runs[-1]]
             words += ["--encoder", encoder] if method in (*NEEDS_ENCODER, *EITHER) else []
             step("train", store, few, *words)
-    step("evaluate", *runs, "--store", store, "--out", out / "report")
+    about = ("--store", store, "--catalogue", catalogue, "--truth", exams / "truth.csv")
+    step("evaluate", *runs, *about, "--out", out / "report")
     fair = [run for run in runs if "naive" not in run.name]
     against = ("--baseline", HARDER_BASELINE, "--store", store, "--out", out / "report-harder")
     step("evaluate", *fair, *against)
