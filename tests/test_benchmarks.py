@@ -48,7 +48,7 @@ SMALL = {
         "s in all",
     ),
     "bootstrap": (["--clips", "400", "--patients", "20", "--resamples", "100"], "ratio "),
-    "coverage": (["--repeats", "2", "--resamples", "100", "--patients", "10"], "| 10 | BCa | "),
+    "interval_coverage": (["--repeats", "2", "--resamples", "100", "--patients", "10"], "| 10 | BCa | "),
     "scan": (["--files", "12", "--workers", "1"], "the same catalogue: true"),
 }
 

@@ -1,6 +1,6 @@
 """How often the intervals of `apical.judge.intervals` hold the truth: simulated test patients, known truth.
 
-    OMP_NUM_THREADS=1 python benchmarks/coverage.py
+    OMP_NUM_THREADS=1 python benchmarks/interval_coverage.py
 
 Patients have habits: a view that a method finds hard in a patient is hard in all of the patient's clips, and
 two methods share a part of that. The truth is the figure over 60,000 simulated patients. A nominal 95 %
