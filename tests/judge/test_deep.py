@@ -6,6 +6,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import JudgeSettings
@@ -97,7 +98,7 @@ def test_the_subject_is_chosen_by_name_not_by_how_good_it_is(way, tmp_path):
     named = evaluate(runs, tmp_path / "b", FAST.model_copy(update={"by": ()}), subject="naive")
     assert named.deep.method == "naive"
     with pytest.raises(WrongCall, match="there is no run of 'x'"):
-        evaluate(runs, tmp_path / "c", FAST, subject="x")
+        evaluate(runs, tmp_path / "c", JudgeSettings(resamples=100), subject="x")
 
 
 def test_what_is_not_there_is_said(way, tmp_path):
@@ -118,6 +119,19 @@ def test_bad_wishes_give_one_line_and_write_nothing(way, tmp_path):
         evaluate(run, out, JudgeSettings(by=("patient",)), catalogue=way / "catalogue.parquet")
     with pytest.raises(CannotDo, match="holds no finished study"):
         evaluate(run, out, JudgeSettings(resamples=100), study=tmp_path)
+    for wish in ({"corruptions": True}, {"explanations": 3}, {"truth": way / "phantom" / "truth.csv"}):
+        with pytest.raises(WrongCall, match=r"need.* Give it with --"):
+            evaluate(run, out, JudgeSettings(resamples=100), **wish)
+    with pytest.raises(WrongCall, match="slices by a column need a catalogue"):
+        evaluate(run, out, JudgeSettings(by=("sex",)))
+    with pytest.raises(WrongCall, match=r"no run of the baseline 'nonsense'\. Name one of naive"):
+        evaluate(run, out, JudgeSettings(resamples=100), baseline="nonsense")
+    foreign = read_catalogue(way / "catalogue.parquet").with_columns(clip=pl.lit("x") + pl.col("clip"))
+    write_catalogue(foreign, tmp_path / "foreign.parquet")
+    with pytest.raises(CannotDo, match="holds none of the judged clips"):
+        evaluate(run, out, JudgeSettings(resamples=100), catalogue=tmp_path / "foreign.parquet")
     with pytest.raises(WrongCall, match="no cost of taking 'A4C' for 'Doppler'"):
         evaluate(run, out, JudgeSettings(costs={"A4C": {"Doppler": 1.0}}))
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        JudgeSettings(costs={"A4C": {"A5C": 7}})
     assert not (out / "report.html").exists()

@@ -193,7 +193,7 @@ def test_all_right_lets_all_be_answered():
     confidence, _, patient = clips(np.random.default_rng(7), 400)
     point = operating_point(confidence, np.zeros(len(patient), bool), patient)
     assert (point.threshold, point.answered, point.wrong) == (0, 1, 0)
-    assert "answers from a confidence of 0.000 on: at most 2.0% wrong" in str(point)
+    assert "answers from a confidence of 0.000 on: at most 2 % wrong" in str(point)
 
 
 def test_what_is_answered_is_counted_by_patient():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class JudgeSettings(Settings):
         "expanded", description="kind of interval; expanded ones also hold with few patients"
     )
     seed: int = Field(0, ge=0)
-    costs: dict[str, dict[str, float]] = Field(
+    costs: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]] = Field(
         default_factory=dict, description="own costs of taking one view for another, {view: {other: cost}}"
     )
     by: tuple[str, ...] = Field((), description="further columns of the catalogue to judge slices by")

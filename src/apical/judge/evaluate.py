@@ -11,7 +11,7 @@ import numpy as np
 
 from apical.catalogue import read_catalogue
 from apical.config import JudgeSettings
-from apical.errors import WrongCall
+from apical.errors import CannotDo, WrongCall
 from apical.files import write_atomically
 from apical.judge.again import call_witnesses
 from apical.judge.deep import Beside, judge_deep
@@ -71,12 +71,14 @@ def evaluate(
         progress: called with steps done and in all while corrupted frames are asked about.
 
     Raises:
-        WrongCall: no runs, two of the same method and seed, or no run of the subject.
+        WrongCall: no runs, two of the same method and seed, no run of the subject or baseline, or something
+            was asked for that needs a store or a catalogue which is not given.
         PatientOverlap: a patient stands in more than one split.
         CannotDo: a run, the store or the catalogue cannot be read, no labelled clip in the split, or runs
             that cannot be compared (no training seed in common, other clips or views).
     """
     beside = Beside(store, catalogue, truth, corruptions, explanations)
+    _check_wishes(beside, settings)
     thumbnails = store_thumbnails(store) if store else None
     table = read_catalogue(catalogue) if catalogue else None
     read = [(Path(folder), read_run(Path(folder))) for folder in runs]
@@ -89,6 +91,12 @@ def evaluate(
     ]
     rare = rare_views(budget, there)
     present = baseline if any(predictions.method == baseline for predictions in judged) else None
+    if present is None and baseline not in (None, "naive"):
+        raise WrongCall(f"there is no run of the baseline '{baseline}'", _one_of(judged))
+    if table is not None and not np.isin(first.clip, table["clip"].to_numpy()).any():
+        raise CannotDo(
+            "the catalogue holds none of the judged clips", "give the catalogue that the runs were trained on"
+        )
     chosen = _subject(judged, subject, present)
     methods = judge_methods(sample_methods(judged, settings, rare=rare), baseline=present)
     sentences = verdict(methods, baseline=present, rare=rare, confidence=settings.confidence)
@@ -107,6 +115,9 @@ def evaluate(
         settings,
         progress or (lambda done, total: None),
     )
+    probabilities = {} if split == "validation" else _probabilities(loaded, split, settings)
+    if chosen not in probabilities:
+        deep.missing["calibration and sets"] = "labelled validation patients, and test patients to judge"
     support = _support(first)
     evaluation = Evaluation(
         split=split,
@@ -123,7 +134,7 @@ def evaluate(
         rare=rare,
         baseline=present,
         methods=methods,
-        probabilities={} if split == "validation" else _probabilities(loaded, split, settings),
+        probabilities=probabilities,
         deep=deep,
         verdict=sentences + ((left_out,) if left_out else ()),
         metrics_file=Path(out) / "metrics.json",
@@ -155,8 +166,24 @@ def _subject(judged: Sequence[Predictions], asked: str | None, baseline: str | N
     if asked is None:
         return next((method for method in reversed(methods) if method != baseline), methods[0])
     if asked not in methods:
-        raise WrongCall(f"there is no run of '{asked}'", f"name one of {', '.join(methods)}")
+        raise WrongCall(f"there is no run of '{asked}'", _one_of(judged))
     return asked
+
+
+def _one_of(judged: Sequence[Predictions]) -> str:
+    return f"name one of {', '.join(dict.fromkeys(run.method for run in judged))}"
+
+
+def _check_wishes(beside: Beside, settings: JudgeSettings) -> None:
+    """Refuse to be asked for what cannot be had."""
+    for wished, there, what, option in (
+        (beside.corruptions, beside.store, "corrupted frames need a frame store", "--store"),
+        (beside.explanations, beside.store, "explanations need a frame store", "--store"),
+        (settings.by, beside.catalogue, "slices by a column need a catalogue", "--catalogue"),
+        (beside.truth, beside.catalogue, "plane errors need the catalogue of the phantom", "--catalogue"),
+    ):
+        if wished and there is None:
+            raise WrongCall(what, f"give it with {option}")
 
 
 def _probabilities(runs: Sequence[Run], split: str, settings: JudgeSettings) -> dict[str, ProbabilityFigures]:

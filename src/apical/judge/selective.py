@@ -161,7 +161,7 @@ class OperatingPoint:
         return self.seen if self.threshold is None else self.threshold
 
     def __str__(self) -> str:
-        promise = f"at most {self.risk:.1%} wrong"
+        promise = f"at most {100 * self.risk:g} % wrong"
         if self.threshold is not None:
             return f"answers from a confidence of {self.threshold:.3f} on: {promise}"
         if self.patients < self.needed:

@@ -149,7 +149,7 @@ class Predictions:
         except (OSError, pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
             reason = "it is not there" if isinstance(error, FileNotFoundError) else _reason(error)
             raise CannotDo(
-                f"the predictions '{path.name}' cannot be read ({reason})",
+                f"the predictions of the run '{path.parent.name}' cannot be read ({reason})",
                 "run the training to its end, or again",
             ) from error
 
