@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from apical.judge.holm import holm, two_sided_p
+from apical.judge.holm import holm, holm_together, two_sided_p
 
 
 def rejected_step_down(p, level):
@@ -64,3 +64,11 @@ def test_p_of_normal_samples_is_that_of_the_z_test(z):
 def test_p_is_never_zero():
     assert two_sided_p(np.ones(999)) == 0.002
     assert two_sided_p(np.zeros(999)) == 1
+
+
+def test_named_comparisons_are_adjusted_together():
+    groups = [{"rare": 0.01, "common": 0.04}, {}, {"rare": 0.03, "common": float("nan")}]
+    found = holm_together(groups)
+    flat = holm(np.array([0.01, 0.04, 0.03, np.nan]))
+    assert [list(group) for group in found] == [["rare", "common"], [], ["rare", "common"]]
+    np.testing.assert_array_equal([*found[0].values(), *found[2].values()], flat)

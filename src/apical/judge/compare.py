@@ -19,8 +19,8 @@ from apical.config import JudgeSettings
 from apical.errors import WrongCall
 from apical.files import write_atomically
 from apical.judge.evaluation import Comparison, Pair, Point
-from apical.judge.figures import MethodFigures, Sampling, gain_over, judge_methods, rare_views, sample_methods
-from apical.judge.holm import holm
+from apical.judge.figures import MethodFigures, Sampling, gain_over, judge_methods, rare_among, sample_methods
+from apical.judge.holm import holm_together
 from apical.judge.report.page import write_comparison
 from apical.judge.runs import Run, judged_runs, read_run, with_common_seeds
 from apical.judge.wording import p_value, shown, signed
@@ -50,7 +50,11 @@ def compare(
         PatientOverlap: a patient stands in more than one split.
         CannotDo: a run cannot be read, or the runs cannot be compared.
     """
-    named = _kinds([read_run(Path(folder)) for folder in runs])
+    read = [read_run(Path(folder)) for folder in runs]
+    named = _kinds(read)
+    method_of = {
+        kind.predictions.method: run.predictions.method for kind, run in zip(named, read, strict=True)
+    }
     loaded, left_out = with_common_seeds(named)
     judged = judged_runs(loaded, split, any_budget=True)
     names = list(dict.fromkeys(run.method for run in judged))
@@ -58,21 +62,19 @@ def compare(
         raise WrongCall("there is nothing to compare", "give runs of two methods or label budgets at least")
     budgets = {run.predictions.method: run.budget for run in loaded}
     fewest = min((budget for budget in budgets.values() if budget), key=_labels, default=None)
-    views, label = judged[0].views, judged[0].label
-    there = [view for i, view in enumerate(views) if (fewest or {}).get(view) or (label == i).any()]
-    rare = rare_views(fewest, there)
+    rare = rare_among(judged[0], fewest)
     sampling = sample_methods(judged, settings, rare=rare)
     methods = judge_methods(sampling, baseline=None)
     pairs = _pairs(sampling)
     comparison = Comparison(
         split=split,
-        views=views,
+        views=judged[0].views,
         rare=rare,
         clips=len(judged[0]),
         patients=len(np.unique(judged[0].patient)),
         methods=methods,
         pairs=pairs,
-        curve=_curve(methods, budgets, rare),
+        curve=_curve(methods, method_of, budgets, rare),
         verdict=tuple(_sentence(pair, settings.confidence) for pair in pairs)
         + ((left_out,) if left_out else ()),
         metrics_file=Path(out) / "compare.json",
@@ -125,22 +127,20 @@ def _pairs(sampling: Sampling) -> tuple[Pair, ...]:
     for other, one in combinations(sampling.methods, 2):
         gains, p = gain_over(sampling, one, other)
         found.append(Pair(one.method, other.method, {name: gains[name] for name in p}, p))
-    places = [(i, name) for i, pair in enumerate(found) for name in pair.adjusted]
-    values = holm(np.array([found[i].adjusted[name] for i, name in places], np.float64)).tolist()
-    adjusted = dict(zip(places, values, strict=True))
-    return tuple(
-        replace(pair, adjusted={name: adjusted[i, name] for name in pair.gains})
-        for i, pair in enumerate(found)
-    )
+    adjusted = holm_together([pair.adjusted for pair in found])
+    return tuple(replace(pair, adjusted=p) for pair, p in zip(found, adjusted, strict=True))
 
 
 def _curve(
-    methods: Sequence[MethodFigures], budgets: Mapping[str, dict[str, int] | None], rare: Sequence[str]
+    methods: Sequence[MethodFigures],
+    method_of: Mapping[str, str],
+    budgets: Mapping[str, dict[str, int] | None],
+    rare: Sequence[str],
 ) -> tuple[Point, ...]:
-    """Figures over labelled patients, if there are several numbers of these."""
+    """Figures of kinds over labelled patients, if there are several numbers of these."""
     points_of = [
         Point(
-            one.method.split(", ")[0],
+            method_of[one.method],
             float(np.mean([budget.get(view, 0) for view in rare])),
             {name: one.means[name] for name in ("rare-view F1", "common-view F1") if name in one.means},
         )

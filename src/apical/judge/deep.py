@@ -14,10 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from apical.catalogue import read_catalogue
 from apical.config import JudgeSettings
 from apical.ingest.frames import FrameStore
-from apical.judge.again import FrameAnswers, Witness, ask, call_witnesses
+from apical.judge.again import Witness, ask
 from apical.judge.levels import Level, judge_clips, judge_studies
 from apical.judge.plane import PlaneFigures, by_plane_error, plane_errors
 from apical.judge.robustness import Robustness, judge_robustness
@@ -34,14 +33,16 @@ class Beside:
 
     Attributes:
         store: frame store of the clips.
-        catalogue: of the clips; labels and splits are not taken from it.
+        witnesses: the method's classifiers, one a training seed; () where they or the frames are not there.
+        table: catalogue of the clips; labels and splits are not taken from it.
         truth: the ``truth.csv`` of a phantom.
         corruptions: whether to ask about corrupted frames, which takes as long as some thirty predictions.
         explanations: how many decisions are explained.
     """
 
     store: Path | None
-    catalogue: Path | None
+    witnesses: Sequence[Witness]
+    table: pl.DataFrame | None
     truth: Path | None
     corruptions: bool
     explanations: int
@@ -53,7 +54,7 @@ class Deep:
 
     Attributes:
         method: which one.
-        levels: by frame, clip, clip with its whole exam, and study.
+        levels: by frame, clip, clip given its whole study, and study.
         unknown: how well clips that show none of the views are told from the judged ones.
         slices: figures by machine, image, patient group.
         robustness: figures on corrupted frames.
@@ -91,14 +92,15 @@ def judge_deep(
         progress: called while corrupted frames are asked about.
 
     Raises:
-        CannotDo: the store, catalogue or truth cannot be read, or is of other clips.
+        CannotDo: the store or truth cannot be read, or is of other clips.
         WrongCall: there is no such column to judge slices by.
     """
     judged = [labelled(run.predictions, split) for run in runs]
     first = judged[0]
-    table = read_catalogue(beside.catalogue) if beside.catalogue else None
-    missing: dict[str, str] = {}
-    answers, witnesses = _again(folders, split, beside, missing)
+    table, missing = beside.table, dict[str, str]()
+    answers = [ask(witness) for witness in beside.witnesses]
+    if not answers:
+        missing["single frames"] = "a frame store (--store), and runs that keep their classifier"
     levels = (
         [judge_clips("frame", [each.as_predictions() for each in answers], rare, settings)] if answers else []
     )
@@ -132,11 +134,11 @@ def judge_deep(
     else:
         plane = _planes(table, judged, beside.truth, settings)
     robustness: Sequence[Robustness] = ()
-    if witnesses and beside.corruptions:
-        robustness = judge_robustness(witnesses, settings, progress=progress)
+    if answers and beside.corruptions:
+        robustness = judge_robustness(beside.witnesses, settings, progress=progress)
     else:
         missing["corrupted frames"] = "a frame store (--store) and --corruptions"
-    if not (witnesses and beside.explanations):
+    if not (answers and beside.explanations):
         missing["decisions explained"] = "a frame store (--store) and --explanations"
     return Deep(
         method=first.method,
@@ -147,18 +149,6 @@ def judge_deep(
         plane=plane,
         missing=missing,
     )
-
-
-def _again(
-    folders: Sequence[Path], split: str, beside: Beside, missing: dict[str, str]
-) -> tuple[list[FrameAnswers], list[Witness]]:
-    """What the classifiers say of single frames, if there are classifiers and frames."""
-    kept = all(RunFolder(folder).classifier.exists() for folder in folders)
-    if beside.store is None or not kept:
-        missing["single frames"] = "a frame store (--store), and runs that keep their classifier"
-        return [], []
-    witnesses = call_witnesses(folders, beside.store, split)
-    return [ask(witness) for witness in witnesses], witnesses
 
 
 def _exam_answers(folders: Sequence[Path], split: str) -> list[Predictions]:

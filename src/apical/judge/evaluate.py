@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from apical.files import write_atomically
 from apical.judge.again import call_witnesses
 from apical.judge.deep import Beside, judge_deep
 from apical.judge.evaluation import Evaluation, JudgedRun
-from apical.judge.figures import judge_methods, rare_views, sample_methods
+from apical.judge.figures import judge_methods, rare_among, sample_methods
 from apical.judge.probabilities import ProbabilityFigures, judge_probabilities
 from apical.judge.report.dataset_card import dataset_card
 from apical.judge.report.explained import explain
@@ -26,6 +27,7 @@ from apical.judge.report.pictures import store_thumbnails
 from apical.judge.runs import Run, judged_runs, read_run, split_sizes, with_common_seeds
 from apical.judge.verdict import verdict
 from apical.learn.predictions import Predictions
+from apical.learn.run import RunFolder
 
 
 def evaluate(
@@ -77,8 +79,14 @@ def evaluate(
         CannotDo: a run, the store or the catalogue cannot be read, no labelled clip in the split, or runs
             that cannot be compared (no training seed in common, other clips or views).
     """
-    beside = Beside(store, catalogue, truth, corruptions, explanations)
-    _check_wishes(beside, settings)
+    for wished, there, what, option in (
+        (corruptions, store, "corrupted frames need a frame store", "--store"),
+        (explanations, store, "explanations need a frame store", "--store"),
+        (settings.by, catalogue, "slices by a column need a catalogue", "--catalogue"),
+        (truth, catalogue, "plane errors need the catalogue of the phantom", "--catalogue"),
+    ):
+        if wished and there is None:
+            raise WrongCall(what, f"give it with {option}")
     thumbnails = store_thumbnails(store) if store else None
     table = read_catalogue(catalogue) if catalogue else None
     read = [(Path(folder), read_run(Path(folder))) for folder in runs]
@@ -86,10 +94,7 @@ def evaluate(
     judged = judged_runs(loaded, split)
     first = judged[0]
     budget = next((run.budget for run in loaded if run.budget is not None), None)
-    there = [
-        view for i, view in enumerate(first.views) if (budget or {}).get(view) or (first.label == i).any()
-    ]
-    rare = rare_views(budget, there)
+    rare = rare_among(first, budget)
     present = baseline if any(predictions.method == baseline for predictions in judged) else None
     if present is None and baseline not in (None, "naive"):
         raise WrongCall(f"there is no run of the baseline '{baseline}'", _one_of(judged))
@@ -106,18 +111,21 @@ def evaluate(
         if run.predictions.method == chosen and any(run is one for one in loaded)
     ]
     folders = [folder for folder, _ in of_subject]
+    kept = all(RunFolder(folder).classifier.exists() for folder in folders)
+    witnesses = call_witnesses(folders, store, split) if store and kept else []
     deep = judge_deep(
         folders,
         [run for _, run in of_subject],
         split,
         rare,
-        beside,
+        Beside(store, witnesses, table, truth, corruptions, explanations),
         settings,
         progress or (lambda done, total: None),
     )
     probabilities = {} if split == "validation" else _probabilities(loaded, split, settings)
     if chosen not in probabilities:
-        deep.missing["calibration and sets"] = "labelled validation patients, and test patients to judge"
+        need = {"calibration and sets": "labelled validation patients, and test patients to judge"}
+        deep = replace(deep, missing=deep.missing | need)
     support = _support(first)
     evaluation = Evaluation(
         split=split,
@@ -141,9 +149,8 @@ def evaluate(
         report_file=Path(out) / "report.html",
     )
     explained = None
-    if explanations and store and thumbnails and "single frames" not in deep.missing:
-        witness = call_witnesses(folders[:1], store, split)[0]
-        explained = explain(witness, of_subject[0][1].predictions, thumbnails, explanations)
+    if explanations and witnesses and thumbnails:
+        explained = explain(witnesses[0], of_subject[0][1].predictions, thumbnails, explanations)
     figures = evaluation.facts() | {"settings": settings.model_dump(mode="json")}
     write_atomically(evaluation.metrics_file, json.dumps(figures, indent=1, ensure_ascii=False).encode())
     if table is not None:
@@ -172,18 +179,6 @@ def _subject(judged: Sequence[Predictions], asked: str | None, baseline: str | N
 
 def _one_of(judged: Sequence[Predictions]) -> str:
     return f"name one of {', '.join(dict.fromkeys(run.method for run in judged))}"
-
-
-def _check_wishes(beside: Beside, settings: JudgeSettings) -> None:
-    """Refuse to be asked for what cannot be had."""
-    for wished, there, what, option in (
-        (beside.corruptions, beside.store, "corrupted frames need a frame store", "--store"),
-        (beside.explanations, beside.store, "explanations need a frame store", "--store"),
-        (settings.by, beside.catalogue, "slices by a column need a catalogue", "--catalogue"),
-        (beside.truth, beside.catalogue, "plane errors need the catalogue of the phantom", "--catalogue"),
-    ):
-        if wished and there is None:
-            raise WrongCall(what, f"give it with {option}")
 
 
 def _probabilities(runs: Sequence[Run], split: str, settings: JudgeSettings) -> dict[str, ProbabilityFigures]:

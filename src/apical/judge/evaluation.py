@@ -72,8 +72,7 @@ class Evaluation:
 
     def lines(self) -> list[str]:
         """A table of the methods' F1 (× 100), the verdict and where the report is, for people."""
-        about = f"{self.clips} clips of {self.patients} {self.split} patients, intervals over patients"
-        return [about, *method_table(self.methods), "", *self.verdict, f"report → {self.report_file}"]
+        return _lines(self)
 
 
 @dataclass(frozen=True)
@@ -139,11 +138,15 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """The table of F1 (× 100), the pairs, and where the page is, for people."""
-        about = f"{self.clips} clips of {self.patients} {self.split} patients, intervals over patients"
-        return [about, *method_table(self.methods), "", *self.verdict, f"report → {self.report_file}"]
+        return _lines(self)
 
 
-def method_table(methods: Sequence[MethodFigures]) -> list[str]:
+def _lines(found: Evaluation | Comparison) -> list[str]:
+    about = f"{found.clips} clips of {found.patients} {found.split} patients, intervals over patients"
+    return [about, *_table(found.methods), "", *found.verdict, f"report → {found.report_file}"]
+
+
+def _table(methods: Sequence[MethodFigures]) -> list[str]:
     """A header and a line a method: name, then macro, rare-view and common-view F1, right-aligned."""
     columns = {"macro F1": "macro F1", "rare-view F1": "rare", "common-view F1": "common"}
     columns = {name: short for name, short in columns.items() if name in methods[0].means}

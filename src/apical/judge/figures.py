@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from apical.config import JudgeSettings
 from apical.judge import metrics
 from apical.judge.clinical_cost import SHORT_AXIS, clinical_cost
-from apical.judge.holm import holm
+from apical.judge.holm import holm_together
 from apical.judge.intervals import (
     KINDS,
     Bootstrap,
@@ -77,6 +77,12 @@ def rare_views(budget: dict[str, int] | None, views: Sequence[str]) -> tuple[str
     if not budget:
         return ()
     return tuple(view for view in views if 2 * budget.get(view, 0) <= max(budget.values()))
+
+
+def rare_among(judged: Predictions, budget: dict[str, int] | None) -> tuple[str, ...]:
+    """`rare_views` of those that have labels to learn from, or judged clips."""
+    shown = {judged.views[view] for view in np.unique(judged.label[judged.label >= 0])}
+    return rare_views(budget, [view for view in judged.views if view in shown or (budget or {}).get(view)])
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,8 @@ def judge_methods(sampling: Sampling, *, baseline: str | None) -> tuple[MethodFi
         if reference is not None and one is not reference:
             gain, p = gain_over(sampling, one, reference)
         figures.append(_figures_of(sampling, one, gain, p))
-    return _adjusted(figures)
+    adjusted = holm_together([one.p for one in figures])
+    return tuple(replace(one, adjusted=p) for one, p in zip(figures, adjusted, strict=True))
 
 
 def _figures_of(
@@ -181,16 +188,6 @@ def _named(
     kind = "expanded" if settings.interval == "bca" else settings.interval
     of_ranking = KINDS[kind](ranked, settings.confidence)
     return dict(zip(names, [*of_confusions, *of_ranking], strict=True))
-
-
-def _adjusted(figures: Sequence[MethodFigures]) -> tuple[MethodFigures, ...]:
-    """With p-values corrected over all methods and all that is tested."""
-    places = [(i, name) for i, one in enumerate(figures) for name in one.p]
-    values = holm(np.array([figures[i].p[name] for i, name in places], np.float64)).tolist()
-    found = dict(zip(places, values, strict=True))
-    return tuple(
-        replace(one, adjusted={name: found[i, name] for name in one.p}) for i, one in enumerate(figures)
-    )
 
 
 def _of_confusions(

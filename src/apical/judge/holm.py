@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,14 @@ def holm(p: NDArray[Any]) -> NDArray[np.float64]:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
     return adjusted
+
+
+def holm_together(groups: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Named p-values of several comparisons, adjusted over all names of all of them together."""
+    places = [(i, name) for i, group in enumerate(groups) for name in group]
+    values = holm(np.array([groups[i][name] for i, name in places], np.float64)).tolist()
+    adjusted = dict(zip(places, values, strict=True))
+    return [{name: adjusted[i, name] for name in group} for i, group in enumerate(groups)]
 
 
 def two_sided_p(differences: NDArray[Any]) -> float:

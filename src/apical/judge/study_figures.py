@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from apical.config import JudgeSettings
 from apical.judge import metrics
-from apical.judge.holm import holm, two_sided_p
+from apical.judge.holm import holm_together, two_sided_p
 from apical.judge.intervals import Bootstrap, Interval, draw_patients, percentile_intervals
 from apical.judge.metrics import Counts, Figures
 
@@ -215,13 +215,8 @@ def common_cells(one: Sequence[Key], other: Sequence[Key]) -> tuple[tuple[Key, .
 
 def adjust(differences: Sequence[Difference]) -> tuple[Difference, ...]:
     """The differences with p-values adjusted by Holm's method over all of them together."""
-    places = [(i, name) for i, difference in enumerate(differences) for name in difference.p]
-    values = holm(np.array([differences[i].p[name] for i, name in places], np.float64)).tolist()
-    by_place = dict(zip(places, values, strict=True))
-    return tuple(
-        replace(difference, adjusted={name: by_place[i, name] for name in difference.p})
-        for i, difference in enumerate(differences)
-    )
+    adjusted = holm_together([difference.p for difference in differences])
+    return tuple(replace(difference, adjusted=p) for difference, p in zip(differences, adjusted, strict=True))
 
 
 def _figures(confusion: Counts, rare: NDArray[np.bool_]) -> Figures:

@@ -21,7 +21,6 @@ def model_facts(run: Run, evaluation: Evaluation) -> Facts:
     """(name, value) of what is known of one run's model."""
     settings, environment = without_paths(run.settings), without_paths(run.environment)
     encoder = settings.get("encoder") or {}
-    start = settings.get("start") or {}
     git = environment.get("git") or {}
     packages = environment.get("packages") or {}
     facts = [
@@ -32,7 +31,7 @@ def model_facts(run: Run, evaluation: Evaluation) -> Facts:
         ),
         ("network", ", ".join(f"{name} {value}" for name, value in encoder.items()) or "not recorded"),
         ("input", f"{settings['input_size']} px" if "input_size" in settings else "not recorded"),
-        ("begins with", _begins(start) if "start" in settings else "not recorded"),
+        ("begins with", start_of(run) or "not recorded"),
         ("steps", str(settings.get("steps", "not recorded"))),
         ("features", f"{run.predictions.features.shape[1]} a clip"),
         ("labelled training patients a view", _budget(run.budget)),
@@ -41,6 +40,13 @@ def model_facts(run: Run, evaluation: Evaluation) -> Facts:
         ("licence of the weights", "not recorded: say so before you share them"),
     ]
     return facts
+
+
+def start_of(run: Run) -> str | None:
+    """What a run's encoder began with; None where its settings do not tell."""
+    if "start" not in run.settings:
+        return None
+    return "a pre-trained encoder" if run.settings["start"] else "random weights"
 
 
 def data_facts(evaluation: Evaluation) -> Facts:
@@ -127,10 +133,6 @@ def known_items(
         ),
     }
     return known | {key: sentence for section, (key, sentence) in parts.items() if section in shown}
-
-
-def _begins(start: dict[str, Any]) -> str:
-    return "a pre-trained encoder" if start else "random weights"
 
 
 def _budget(budget: dict[str, int] | None) -> str:

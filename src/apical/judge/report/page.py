@@ -24,7 +24,7 @@ from apical.judge.report import curves, plots
 from apical.judge.report.checklists import fill
 from apical.judge.report.embedding import clip_map, sign_of
 from apical.judge.report.explained import Explained
-from apical.judge.report.facts import data_facts, known_items, model_facts
+from apical.judge.report.facts import data_facts, known_items, model_facts, start_of
 from apical.judge.report.pictures import (
     Pair,
     Shown,
@@ -149,9 +149,7 @@ def write_report(
             ),
         }
     if evaluation.probabilities:
-        content |= {
-            "risk_coverage": curves.plot_risk_coverage(evaluation.probabilities, settings.risk),
-        }
+        content["risk_coverage"] = curves.plot_risk_coverage(evaluation.probabilities, settings.risk)
     shown = _shown(evaluation, content)
     html = (
         _environment()
@@ -166,7 +164,7 @@ def write_report(
             few_patients=FEW_PATIENTS,
             costs={"neighbour": NEIGHBOUR, "same_window": SAME_WINDOW},
             leakage_checked=all("train" in run.predictions.split for run in runs),
-            starts={run.predictions.method: _start(run) for run in runs},
+            starts={run.predictions.method: start_of(run) for run in runs},
             spread=max(np.ptp(method.macro_f1_by_seed) for method in methods),
             signs=[sign_of(view) for view in range(len(evaluation.views))],
             sections=["head", *shown],
@@ -247,13 +245,6 @@ def _environment() -> jinja2.Environment:
     names = ("percent", "points", "shown", "value", "limits", "p_value")
     environment.filters |= {name: getattr(wording, name) for name in names} | {"figure": wording.number}
     return environment
-
-
-def _start(run: Run) -> str | None:
-    """What a run's encoder began with; None where its settings do not tell."""
-    if "start" not in run.settings:
-        return None
-    return "a pre-trained encoder" if run.settings["start"] else "random weights"
 
 
 def _first_seed(method: MethodFigures, judged: Sequence[Predictions]) -> Predictions:
