@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apical.catalogue import limit_labels, read_catalogue, split_patients, write_catalogue
     from apical.demo import run_demo
-    from apical.deploy.bundle import make_bundle
+    from apical.deploy.exporting import export_bundle
+    from apical.deploy.packing import make_bundle
     from apical.deploy.predict import predict
     from apical.ingest.deidentify import deidentify
     from apical.ingest.frames import build_frames
@@ -38,10 +39,11 @@ _HOME = {
     "compare": "judge.compare",
     "deidentify": "ingest.deidentify",
     "evaluate": "judge.evaluate",
+    "export_bundle": "deploy.exporting",
     "import_labels": "ingest.labels",
     "inspect": "ingest.inspect",
     "limit_labels": "catalogue",
-    "make_bundle": "deploy.bundle",
+    "make_bundle": "deploy.packing",
     "next_labels": "learn.next_labels",
     "predict": "deploy.predict",
     "pretrain": "learn.pretrain",
@@ -62,6 +64,7 @@ __all__ = [
     "compare",
     "deidentify",
     "evaluate",
+    "export_bundle",
     "import_labels",
     "inspect",
     "limit_labels",

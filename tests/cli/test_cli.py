@@ -33,7 +33,8 @@ def error_line(capsys):
 @pytest.mark.parametrize(
     "verb",
     ["phantom", "scan", "frames", "pretrain", "train", "evaluate", "bundle", "predict", "labels import",
-     "labels split", "labels limit", "labels export", "labels check", "labels next", "study"],
+     "labels split", "labels limit", "labels export", "labels check", "labels next", "study",
+     "bundle inspect", "export"],
 )  # fmt: skip
 def test_every_verb_has_help_with_an_example(verb, capsys):
     assert call(*verb.split(), "--help") == DONE
@@ -189,7 +190,7 @@ def test_more_outputs_that_cannot_be_written(way, a_file, tmp_path, capsys, verb
 
 
 def test_answers_in_an_unknown_form_are_refused_before_the_work(way, a_file, capsys, monkeypatch):
-    monkeypatch.setattr("apical.deploy.predict.predict", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr("apical.deploy.predict.predict_each", lambda *_, **__: pytest.fail("it began"))
     assert call("predict", a_file, "--bundle", way / "bundle", "--out", "a.txt") == WRONG_CALL
     assert "as '.txt'" in error_line(capsys)
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from apical.config import JudgeSettings
-from apical.deploy.bundle import make_bundle, open_bundle
+from apical.deploy.bundle import open_bundle
+from apical.deploy.packing import make_bundle
 from apical.errors import CannotDo
 from apical.judge.evaluate import evaluate
 from apical.learn.checkpoint import save_weights
@@ -105,7 +106,7 @@ def test_a_missing_file_and_a_folder_that_is_none(copy, tmp_path):
     (copy / "unknown.safetensors").unlink()
     with pytest.raises(CannotDo, match="'bundle' is not a whole bundle"):
         open_bundle(copy)
-    with pytest.raises(CannotDo, match="'nothing' is not a whole bundle"):
+    with pytest.raises(CannotDo, match="there is no bundle 'nothing'"):
         open_bundle(tmp_path / "nothing")
 
 
@@ -191,9 +192,9 @@ def test_a_bundle_outlives_any_failure_to_replace_it(way, copy, tmp_path, monkey
     before = content(copy)
     with pytest.raises(CannotDo, match="cannot be read"):
         make_bundle(way / "runs" / "naive", copy, report=tmp_path / "no report")
-    for step in ("save_weights", "model_card", "open_bundle"):
+    for step in ("write_atomically", "open_bundle"):
         with monkeypatch.context() as broken:
-            broken.setattr(f"apical.deploy.bundle.{step}", full_disk)
+            broken.setattr(f"apical.deploy.packing.{step}", full_disk)
             with pytest.raises(CannotDo, match="No space left"):
                 make_bundle(way / "runs" / "naive", copy)
     assert content(copy) == before
@@ -205,7 +206,7 @@ def full_disk(*_):
 
 
 def test_a_failure_leaves_no_half_made_folder(way, tmp_path, monkeypatch):
-    monkeypatch.setattr("apical.deploy.bundle.model_card", full_disk)
+    monkeypatch.setattr("apical.deploy.packing.write_atomically", full_disk)
     with pytest.raises(CannotDo, match="'bundle' cannot be written"):
         make_bundle(way / "runs" / "naive", tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -257,7 +258,7 @@ def test_a_licence_may_be_stated_later(copy):
 def test_other_thresholds_make_another_version(way, tmp_path, monkeypatch):
     one = make_bundle(way / "runs" / "probe", tmp_path / "one")
     assert make_bundle(way / "runs" / "probe", tmp_path / "same").model_version == one.model_version
-    for user in ("apical.deploy.bundle", "apical.judge.unknown_figures"):
+    for user in ("apical.deploy.packing", "apical.judge.unknown_figures"):
         monkeypatch.setattr(f"{user}.REFUSED", 0.5)
     other = make_bundle(way / "runs" / "probe", tmp_path / "other")
     assert other.facts["hashes"] == one.facts["hashes"]

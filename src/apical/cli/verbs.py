@@ -11,13 +11,12 @@ from typing import Annotated
 
 import typer
 
+from apical.cli.bundles import bundle_app, export
 from apical.cli.ingest import datasets, deidentify, frames, inspect, scan
 from apical.cli.judging import compare, evaluate
 from apical.cli.labels import labels_app
 from apical.cli.options import (
-    COULD_NOT,
     DONE,
-    DONE_WITH_PROBLEMS,
     Catalogue,
     Config,
     Json,
@@ -27,6 +26,7 @@ from apical.cli.options import (
     Workers,
     vocabulary_of,
 )
+from apical.cli.predict import predict
 from apical.cli.study import study
 from apical.config import (
     PhantomSettings,
@@ -46,7 +46,8 @@ app = typer.Typer(
     "Research software, not a medical device.",
 )
 app.add_typer(labels_app, name="labels")
-for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare):
+app.add_typer(bundle_app, name="bundle")
+for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare, export, predict):
     app.command()(verb)
 
 
@@ -235,64 +236,3 @@ def of_shipped(run: Path) -> list[str]:
 
     start = RunFolder(run).settings().get("start") or {}
     return ["begun with the encoder that comes with Apical"] if start.get("from") == SHIPPED.name else []
-
-
-@app.command()
-def bundle(
-    run: Annotated[Path, typer.Argument(help="Run folder of a training.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to make.")] = Path("bundle"),
-    report: Annotated[
-        Path | None, typer.Option(help="Folder of 'apical evaluate', for the model card.")
-    ] = None,
-    risk: Annotated[
-        float,
-        typer.Option(min=0.001, max=0.999, help="Share wrong that is wanted of clips that are not doubtful."),
-    ] = 0.02,
-    quiet: Quiet = False,
-    json_output: Json = False,
-) -> int:
-    """Pack all that a prediction needs, calibrated on the validation patients.
-
-    Example: apical bundle runs/few-labels --report report --out bundle
-    """
-    from apical.deploy.bundle import make_bundle
-
-    console = Console(json_output=json_output, quiet=quiet)
-    made = make_bundle(run, out, report=report, risk=risk)
-    facts = {"bundle": str(out), "version": made.model_version, "taught": made.facts["taught"]}
-    console.result(facts, [f"bundle {made.model_version} of {len(facts['taught'])} views → {out}"])
-    return DONE
-
-
-@app.command()
-def predict(
-    files: Annotated[list[Path], typer.Argument(help="Files or folders.")],
-    bundle: Annotated[Path, typer.Option(help="Bundle folder.")],
-    out: Annotated[Path | None, typer.Option(help="Write answers to a .csv, .json or .parquet file.")] = None,
-    show_paths: Annotated[
-        bool, typer.Option(help="Name files in answers; paths may identify patients.")
-    ] = False,
-    quiet: Quiet = False,
-    json_output: Json = False,
-) -> int:
-    """Name the view of each clip, or say that it is unknown.
-
-    Example: apical predict clip.dcm --bundle bundle
-    """
-    from apical.deploy.answers import answer_lines, check_ending, records, write_answers
-    from apical.deploy.predict import predict as answer
-
-    console = Console(json_output=json_output, quiet=quiet)
-    if out is not None:
-        check_ending(out)
-    with console.progress("Predicting") as progress:
-        answers = answer(files, bundle, progress=progress)
-    if out is not None:
-        write_answers(answers, out, show_paths=show_paths)
-    console.result(
-        {"answers": records(answers, show_paths=show_paths)}, answer_lines(answers, show_paths=show_paths)
-    )
-    broken = sum(one.problem is not None for one in answers)
-    if broken:
-        console.problems([], f"{broken} of {len(answers)} files could not be answered")
-    return COULD_NOT if broken == len(answers) else DONE_WITH_PROBLEMS if broken else DONE

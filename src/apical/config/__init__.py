@@ -16,6 +16,8 @@ from apical.config.networks import (
     ViTSettings,
     encoder_settings,
 )
+from apical.config.predicting import PredictSettings
+from apical.config.serving import ServeSettings
 from apical.config.study import MethodSettings, StudySettings
 from apical.config.training import (
     EITHER,
@@ -47,10 +49,12 @@ __all__ = [
     "MethodSettings",
     "ObjectiveSettings",
     "PhantomSettings",
+    "PredictSettings",
     "PretrainSettings",
     "PseudoSettings",
     "ResNetSettings",
     "ScanSettings",
+    "ServeSettings",
     "Settings",
     "StudySettings",
     "TimmSettings",

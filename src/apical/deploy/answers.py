@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import IO, Any
 
 import polars as pl
 
 from apical.errors import WrongCall
-from apical.files import write_atomically, write_table
+from apical.files import replacing, write_table
+
+AT_A_TIME = 1000  # answers
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Answer:
         number: its place among the inputs, from 1.
         file: its path as given; may hold identifiers, so it is written only when asked for.
         clip: the clip's id, or None if the file could not be opened.
+        study: tells the clips of one exam from those of others; the catalogue's pseudonym, or a number; None
+            where the file does not tell.
         view: the most probable view; None where there is a problem, no 2-D image, or the clip is unknown.
         probability: its calibrated probability.
         likeliest: the most probable view even if the clip is unknown.
@@ -40,6 +47,7 @@ class Answer:
     number: int
     file: str
     clip: str | None = None
+    study: str | None = None
     view: str | None = None
     probability: float | None = None
     likeliest: str | None = None
@@ -61,36 +69,68 @@ def records(answers: list[Answer], *, show_paths: bool = False) -> list[dict[str
     return [{name: value for name, value in asdict(one).items() if name not in hidden} for one in answers]
 
 
-def write_answers(answers: list[Answer], path: Path, *, show_paths: bool = False) -> None:
-    """Write a .json, .csv or .parquet file, atomically.
+def write_answers(answers: Iterable[Answer], path: Path, *, show_paths: bool = False) -> None:
+    """Write a .json, .jsonl, .csv or .parquet file, atomically, a thousand answers in memory at a time.
 
     Raises:
         WrongCall: another ending.
         CannotDo: the file cannot be written.
     """
     check_ending(path)
-    rows = records(answers, show_paths=show_paths)
-    if path.suffix.lower() == ".json":
-        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
-    elif path.suffix.lower() == ".parquet":
-        write_table(path, _table(rows))
-    else:
+    kind = path.suffix.lower()
+    parts = (records(some, show_paths=show_paths) for some in batched(answers, AT_A_TIME))
+    if kind == ".parquet":
+        tables = [_table(rows) for rows in parts]
+        write_table(path, pl.concat(tables) if tables else _table([]))
+        return
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        write = {".json": _write_json, ".jsonl": _write_lines, ".csv": _write_csv}[kind]
+        write(file, parts)
+
+
+def batched(answers: Iterable[Answer], count: int) -> Iterator[list[Answer]]:
+    """Lists of so many, the last one of fewer."""
+    waiting = iter(answers)
+    while some := list(islice(waiting, count)):
+        yield some
+
+
+Parts = Iterable[list[dict[str, Any]]]
+
+
+def _write_json(file: IO[str], parts: Parts) -> None:
+    between = "[\n"
+    for row in chain.from_iterable(parts):
+        file.write(between + indent(json.dumps(row, indent=2), "  "))
+        between = ",\n"
+    file.write("[]\n" if between == "[\n" else "\n]\n")
+
+
+def _write_lines(file: IO[str], parts: Parts) -> None:
+    file.writelines(json.dumps(row) + "\n" for row in chain.from_iterable(parts))
+
+
+def _write_csv(file: IO[str], parts: Parts) -> None:
+    header = True
+    for rows in parts:
         flat = _table(rows).with_columns(
             pl.col("views").list.join(" "),
             pl.col("frames_used").cast(pl.List(pl.String)).list.join(" "),
         )
-        write_atomically(path, flat.write_csv().encode())
+        file.write(flat.write_csv(include_header=header))
+        header = False
 
 
 def check_ending(path: Path) -> None:
     """Refuse a file that `write_answers` could not write, before the work is done.
 
     Raises:
-        WrongCall: the name ends in something else than .json, .csv or .parquet.
+        WrongCall: the name ends in something else than .json, .jsonl, .csv or .parquet.
     """
-    if path.suffix.lower() not in (".json", ".csv", ".parquet"):
+    if path.suffix.lower() not in (".json", ".jsonl", ".csv", ".parquet"):
         raise WrongCall(
-            f"answers cannot be written as '{path.suffix}'", "let --out end in .json, .csv or .parquet"
+            f"answers cannot be written as '{path.suffix}'",
+            "let --out end in .json, .jsonl, .csv or .parquet",
         )
 
 
@@ -99,6 +139,7 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
         "number": pl.Int32,
         "file": pl.String,
         "clip": pl.String,
+        "study": pl.String,
         "view": pl.String,
         "probability": pl.Float64,
         "likeliest": pl.String,
@@ -117,20 +158,23 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={name: types[name] for name in names})
 
 
-def answer_lines(answers: list[Answer], *, show_paths: bool = False) -> list[str]:
+HEADING = f"{'#':>4}  {'clip':16}  {'view':14}  {'prob.':>5}  one of (90 %)"
+
+
+def answer_lines(answers: Iterable[Answer], *, show_paths: bool = False) -> list[str]:
     """A table to read, a line a file."""
-    lines = [f"{'#':>4}  {'clip':16}  {'view':14}  {'prob.':>5}  one of (90 %)"]
-    for one in answers:
-        name = f"   {one.file}" if show_paths else ""
-        if one.likeliest is None:
-            why = one.problem or f"shows no 2-D image but {one.mode}"
-            lines.append(f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {why}{name}")
-            continue
-        said = one.view or "unknown"
-        hint = " ".join(one.views)
-        if one.doubtful:
-            hint = f"doubtful: {hint}"
-        if one.unknown:
-            hint = f"looks like none of the views taught (nearest: {one.likeliest})"
-        lines.append(f"{one.number:4}  {one.clip:16}  {said:14}  {one.probability:5.2f}  {hint}{name}")
-    return lines
+    return [HEADING, *(answer_line(one, show_paths=show_paths) for one in answers)]
+
+
+def answer_line(one: Answer, *, show_paths: bool = False) -> str:
+    """A line of the table."""
+    name = f"   {one.file}" if show_paths else ""
+    if one.likeliest is None:
+        why = one.problem or f"shows no 2-D image but {one.mode}"
+        return f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {why}{name}"
+    hint = " ".join(one.views)
+    if one.doubtful:
+        hint = f"doubtful: {hint}"
+    if one.unknown:
+        hint = f"looks like none of the views taught (nearest: {one.likeliest})"
+    return f"{one.number:4}  {one.clip:16}  {one.view or 'unknown':14}  {one.probability:5.2f}  {hint}{name}"

@@ -34,7 +34,7 @@ def model_card(facts: Facts) -> str:
               ``input_size``, ``frames``;
             - ``training``: ``method``, ``seed``, ``patients`` and ``clips`` (numbers), ``label_budget``,
               ``environment``;
-            - ``metrics``, as `apical.deploy.bundle.make_bundle` takes them from an evaluation;
+            - ``metrics``, as `apical.deploy.packing.make_bundle` takes them from an evaluation;
             - ``calibration`` (fields of `apical.judge.calibration.Scaling`), ``temperature``,
               ``temperature_at_bound``;
             - ``conformal`` (fields of `apical.judge.conformal.Conformal`, and ``error_rate``; ``enough`` may

@@ -1,34 +1,42 @@
-"""Files in, answers out, through the same preparation as in training."""
+"""Files in, answers out, through the same preparation as in training: one by one, whatever their number."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import torch
+import cv2
 
-from apical.deploy.answers import Answer
+from apical.config import PredictSettings
+from apical.deploy.answering import Answerer
+from apical.deploy.answers import Answer, check_ending, write_answers
 from apical.deploy.bundle import Bundle, open_bundle
-from apical.errors import ClipProblem, OtherMode, WrongCall
-from apical.ingest.clip import open_clip
-from apical.ingest.places import as_place
-from apical.ingest.prepare import prepare
-from apical.ingest.walk import Found, walk
-from apical.learn.backbones import channels_last
-from apical.learn.classifier import classify_clip
+from apical.deploy.inputs import Input, all_inputs
+from apical.deploy.ledger import Ledger
+from apical.deploy.runtime import has_gpu_driver
+from apical.ingest.parallel import ordered_map
+from apical.ingest.sector import Sector
+
+Numbered = tuple[int, Input]
 
 
 def predict(
-    files: Sequence[Path], bundle: Path | Bundle, *, progress: Callable[[int, int], None] | None = None
+    files: Sequence[Path | str],
+    bundle: Path | Bundle,
+    settings: PredictSettings = PredictSettings(),
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Answer]:
     """Name the view of each clip.
 
     Args:
-        files: files, and folders and zip archives to walk as `scan` does.
-        bundle: a bundle or its folder.
+        files: files, folders and zip archives to walk as `scan` does, URLs, patterns, catalogues.
+        bundle: its folder or zip; or an opened one, which is used in this process alone.
+        settings: how.
         progress: called after each file with files done and in all.
 
     Returns:
@@ -39,57 +47,154 @@ def predict(
         WrongCall: a file does not exist, or there is nothing to answer.
         CannotDo: the bundle cannot be used.
     """
-    opened = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
-    found: list[Found] = []
-    for number, path in enumerate(files, start=1):
-        if not os.path.exists(path):
-            raise WrongCall(f"there is no file at argument {number}", "check its path")
-        found += walk(as_place(path)) if path.is_dir() or path.suffix == ".zip" else [Found(str(path))]
-    if not found:
-        raise WrongCall(
-            "there is no file to answer in what was given", "give files, or a folder that holds some"
-        )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    channels_last(opened.classifier).to(device)
+    opened, source = (bundle, None) if isinstance(bundle, Bundle) else (open_bundle(bundle), bundle)
+    inputs = all_inputs(files)
     answers = []
-    for number, one in enumerate(found, start=1):
-        answers.append(_answer(number, one, opened, device))
+    for answer in answers_of(inputs, opened, settings, source=source):
+        answers.append(answer)
         if progress is not None:
-            progress(number, len(found))
+            progress(answer.number, len(inputs))
     return answers
 
 
-def _answer(number: int, found: Found, bundle: Bundle, device: torch.device) -> Answer:
-    """The answer for one file; see `Answer` for the meaning of its fields."""
-    answer = Answer(number, found.place, model=bundle.model_version)
-    if found.problem is not None:
-        return replace(answer, problem=found.problem)
-    try:
-        clip = open_clip(found.place)
-        answer = replace(answer, clip=clip.facts.clip, contrast_agent=clip.facts.contrast_agent)
-        prepared = prepare(clip, bundle.frames)
-    except OtherMode as other:
-        return replace(answer, mode=other.mode)
-    except ClipProblem as problem:
-        return replace(answer, problem=str(problem))
-    said = classify_clip(bundle.classifier, prepared.frames, bundle.input_size, device)
-    probability = bundle.probabilities(said.log_probabilities)
-    order = probability[0].argsort()[::-1]
-    names = np.array(bundle.vocabulary.names)
-    credible = bundle.conformal.sets(probability)[0]
-    sure = bundle.doubtful_below is not None and probability[0, order[0]] >= bundle.doubtful_below
-    agent = bundle.classifier.agent_probability(said.features)[0]
-    unknown = bool(bundle.unknown.unknown(said.features)[0])
-    return replace(
-        answer,
-        view=None if unknown else str(names[order[0]]),
-        probability=float(probability[0, order[0]]),
-        likeliest=str(names[order[0]]),
-        views=tuple(str(name) for name in names[order][credible[order]]),
-        unknown=unknown,
-        doubtful=not sure,
-        contrast_agent_probability=None if np.isnan(agent) else float(agent),
-        unknown_score=float(bundle.unknown.score(said.features)[0]),
-        mode=prepared.mode,
-        frames_used=tuple(int(n) for n in prepared.numbers),
+def answers_of(
+    inputs: Sequence[Input],
+    bundle: Bundle,
+    settings: PredictSettings = PredictSettings(),
+    *,
+    source: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Answer]:
+    """`predict`, one answer after the other; see `predict_each` for the arguments."""
+    return number_studies(predict_each(inputs, bundle, settings, source=source, tell=tell), inputs)
+
+
+def predict_into(
+    out: Path,
+    inputs: Sequence[Input],
+    bundle: Bundle,
+    settings: PredictSettings = PredictSettings(),
+    *,
+    source: Path | None = None,
+    show_paths: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Answer]:
+    """`answers_of`, kept in a file as they come; stopped, the same call goes on where it was.
+
+    Args:
+        out: the table to write in the end, see `write_answers`.
+        inputs: from `all_inputs`.
+        show_paths: write the files' paths, too.
+        bundle, settings, source, tell: as in `predict_each`.
+
+    Raises:
+        WrongCall: the table cannot be of that kind.
+        CannotDo: it cannot be written, or as `predict_each`.
+    """
+    check_ending(out)
+    made = {"model": bundle.model_version, "early": settings.early, "apical": version("apical")}
+    with Ledger(out.with_name(f"{out.name}.partial"), made, inputs) as ledger:
+
+        def kept() -> Iterator[Answer]:
+            yield from ledger.answers(inputs[: ledger.done])
+            rest = predict_each(
+                inputs, bundle, settings, source=source, key=ledger.key, start=ledger.done, tell=tell
+            )
+            for one, answer in zip(inputs[ledger.done :], rest, strict=True):
+                ledger.add(one, answer)
+                yield answer
+
+        yield from number_studies(kept(), inputs)
+        write_answers(number_studies(ledger.answers(inputs), inputs), out, show_paths=show_paths)
+        ledger.remove()
+
+
+def predict_each(
+    inputs: Sequence[Input],
+    bundle: Bundle,
+    settings: PredictSettings = PredictSettings(),
+    *,
+    source: Path | None = None,
+    key: bytes = b"",
+    start: int = 0,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Iterator[Answer]:
+    """Answers in the order of the inputs, each as soon as it is there; none is kept.
+
+    Args:
+        inputs: from `all_inputs`.
+        bundle: the opened bundle.
+        settings: how.
+        source: the bundle's folder or zip, which other processes open; None: this one works alone.
+        key: of the names of studies; drawn anew if empty.
+        start: so many inputs at the beginning are passed over.
+        tell: is given a line for each runtime that had to be passed over.
+
+    Raises:
+        CannotDo: the bundle or the runtime cannot be used.
+    """
+    key = key or os.urandom(16)
+    waiting = ((number, one) for number, one in enumerate(inputs[start:], start=start + 1))
+    several = settings.processes(len(inputs) - start)
+    if source is None or several == 1:
+        answerer = Answerer.of(
+            bundle,
+            device=settings.device, runtime=settings.runtime, early=settings.early, key=key, tell=tell,
+        )  # fmt: skip
+        yield from map(partial(_answer, answerer), waiting)
+        return
+    on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_gpu_driver())
+    yield from ordered_map(
+        _InProcess(source, settings, key),
+        waiting,
+        several,
+        partial(_failed, bundle.model_version),
+        settings.seconds_per_file,
+        None if on_gpu else settings.memory_mb,  # CUDA asks for more addresses than there is memory
     )
+
+
+@dataclass(frozen=True)
+class _InProcess:
+    """What another process does: it opens the bundle with its first file."""
+
+    bundle: Path
+    settings: PredictSettings
+    key: bytes
+
+    def __call__(self, item: Numbered) -> Answer:
+        return _answer(_opened(self), item)
+
+
+@cache
+def _opened(task: _InProcess) -> Answerer:
+    settings = task.settings
+    cv2.setNumThreads(1)
+    return Answerer.open(
+        task.bundle,
+        device=settings.device, runtime=settings.runtime, threads=1, early=settings.early, key=task.key,
+    )  # fmt: skip
+
+
+def _answer(answerer: Answerer, item: Numbered) -> Answer:
+    number, one = item
+    if one.problem is not None:
+        answer = Answer(number, one.place, model=answerer.bundle.model_version, problem=one.problem)
+    else:
+        answer = answerer.answer(number, one.place, Sector.from_json(one.sector) if one.sector else None)
+    return answer if one.study is None else replace(answer, study=one.study)
+
+
+def _failed(model: str, item: Numbered, problem: str) -> Answer:
+    number, one = item
+    return Answer(number, one.place, study=one.study, model=model, problem=problem)
+
+
+def number_studies(answers: Iterable[Answer], inputs: Iterable[Input]) -> Iterator[Answer]:
+    """Studies by number, from 1, as they come, in place of keyed names; a catalogue's pseudonyms stay."""
+    numbers: dict[str, str] = {}
+    for answer, one in zip(answers, inputs, strict=False):
+        if answer.study is None or one.study is not None:
+            yield answer
+        else:
+            yield replace(answer, study=numbers.setdefault(answer.study, str(len(numbers) + 1)))

@@ -14,7 +14,7 @@ from apical.ingest.damage import Unreadable, decoding
 from apical.ingest.dicom import DicomClip
 from apical.ingest.facts import Facts
 from apical.ingest.formats import HEAD, kind_of
-from apical.ingest.places import as_place, opened
+from apical.ingest.places import as_place, is_remote, opened
 from apical.ingest.still import StillClip
 from apical.ingest.video import VideoClip
 from apical.ingest.volume import VolumeClip, is_packed_nifti
@@ -80,3 +80,8 @@ def open_clip(place: Path | str) -> Clip:
         return DicomClip(place)
     except OSError:
         raise Unreadable from None
+
+
+def seeks_freely(clip: Clip, place: str) -> bool:
+    """Whether frames cost no more one by one than together: not so in videos, archives and remote stores."""
+    return isinstance(clip, DicomClip) and not clip.is_video and not is_remote(place)

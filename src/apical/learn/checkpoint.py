@@ -41,10 +41,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write a module's parameters and buffers as safetensors."""
+    write_atomically(path, weights_of(module))
+
+
+def weights_of(module: nn.Module) -> bytes:
+    """A module's parameters and buffers as safetensors."""
     tensors: dict[str, Tensor] = {
         name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
     }
-    write_atomically(path, save(tensors))
+    return save(tensors)
 
 
 def load_weights(path: Path, module: nn.Module) -> None:

@@ -1,0 +1,94 @@
+"""The verb that answers: ``predict``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from apical.cli.options import COULD_NOT, DONE, DONE_WITH_PROBLEMS, Config, Json, Quiet, Workers
+from apical.config import PredictSettings, read_settings
+from apical.console import Console
+
+STDIN = "-"
+
+
+def predict(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders, zip archives, patterns, URLs, a catalogue; - reads a list of them."
+        ),
+    ],
+    bundle: Annotated[Path, typer.Option(help="Bundle: a folder or its zip.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write answers to a .csv, .json, .jsonl or .parquet file.")
+    ] = None,
+    studies: Annotated[
+        bool, typer.Option("--studies", help="Say of each study which views it shows, and which it lacks.")
+    ] = False,
+    all_frames: Annotated[
+        bool, typer.Option("--all-frames", help="Look at all frames that training would, however sure.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="auto, torch, onnxruntime or openvino.")] = None,
+    workers: Workers = None,
+    config: Config = None,
+    show_paths: Annotated[
+        bool, typer.Option(help="Name files in answers; paths may identify patients.")
+    ] = False,
+    quiet: Quiet = False,
+    json_output: Json = False,
+) -> int:
+    """Name the view of each clip, or say that it is unknown. With --out it goes on where it was stopped.
+
+    Example: apical predict clip.dcm --bundle bundle
+    """
+    from apical.deploy.answers import HEADING, answer_line, check_ending, records
+    from apical.deploy.bundle import open_bundle
+    from apical.deploy.exam import Studies
+    from apical.deploy.inputs import all_inputs, listed_files
+    from apical.deploy.predict import answers_of, predict_into
+
+    console = Console(json_output=json_output, quiet=quiet)
+    if out is not None:
+        check_ending(out)
+    settings = read_settings(
+        PredictSettings,
+        config,
+        device=device,
+        runtime=runtime,
+        workers=workers,
+        early=False if all_frames else None,
+    )
+    opened = open_bundle(bundle)
+    taught = opened.facts["taught"]
+    given = [name for one in files for name in (listed_files(sys.stdin.read()) if one == STDIN else [one])]
+    inputs = all_inputs(given)
+    lines, rows, seen, broken = [HEADING], [], Studies(), 0
+    with console.progress("Predicting") as progress:
+        found = (
+            answers_of(inputs, opened, settings, source=bundle, tell=console.warn)
+            if out is None
+            else predict_into(
+                out, inputs, opened, settings, source=bundle, show_paths=show_paths, tell=console.warn
+            )
+        )
+        for answer in found:
+            if json_output:
+                rows += records([answer], show_paths=show_paths)
+            else:
+                lines.append(answer_line(answer, show_paths=show_paths))
+            seen.add(answer)
+            broken += answer.problem is not None
+            progress(answer.number, len(inputs))
+    facts: dict[str, Any] = {"answers": rows}
+    if studies:
+        facts["studies"] = [one.record(taught) for one in seen.summaries()]
+        lines += [one.line(taught) for one in seen.summaries()]
+    console.result(facts, lines)
+    if broken:
+        console.problems([], f"{broken} of {len(inputs)} files could not be answered")
+    return COULD_NOT if broken == len(inputs) else DONE_WITH_PROBLEMS if broken else DONE

@@ -1,0 +1,57 @@
+"""Settings of the service: where it listens, who may ask, and how much it takes on."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from apical.config.base import Settings
+
+SHORTEST_TOKEN = 16  # characters
+
+
+class ServeSettings(Settings):
+    """How answers are served. See docs/service.md."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="where it listens; beyond loopback needs a token"
+    )
+    port: int = Field(8080, ge=0, le=65535, description="0 = any that is free")
+    token: SecretStr | None = Field(
+        None, description="who calls must know it; beyond loopback one is made if none is given"
+    )
+    workers: int = Field(1, ge=1, le=256, description="processes that answer, each with its own network")
+    device: str = Field("auto", description="where the network runs")
+    seconds_per_item: float = Field(120, gt=0, description="an answer that takes longer counts as a crash")
+    memory_mb: int = Field(4096, ge=512, description="most memory a process may ask for, on top of its start")
+
+    file_mb: int = Field(2048, ge=1, description="most megabytes a file, as sent or as unpacked")
+    files_per_request: int = Field(500, ge=1, description="most files a request, those in archives too")
+    request_mb: int = Field(4096, ge=1, description="most megabytes a request, as sent and as unpacked")
+    uploads: int = Field(64, ge=1, description="requests that may send files at a time")
+    upload_seconds: float = Field(1800, gt=0, description="a request that sends for longer is ended")
+    idle_seconds: float = Field(30, gt=0, description="a client that is silent for longer is hung up on")
+    waiting_items: int = Field(10_000, ge=1, description="files that may wait for their answer at a time")
+    waiting_mb: int = Field(20_480, ge=1, description="megabytes that may wait at a time")
+    requests_per_second: float = Field(100, gt=0, description="of a client, over time")
+    burst: int = Field(400, ge=1, description="requests of a client at once")
+
+    keep_days: float = Field(7, gt=0, description="answers and previews are forgotten after so long")
+    shutdown_seconds: float = Field(
+        20, ge=0, description="what runs may go on for so long when it is stopped"
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _token_is_long(cls, token: SecretStr | None) -> SecretStr | None:
+        text = token.get_secret_value() if token else None
+        if text is not None and (len(text) < SHORTEST_TOKEN or not text.isascii() or not text.isprintable()):
+            raise ValueError(f"must have {SHORTEST_TOKEN} or more characters of ASCII")
+        if text is not None and " " in text:
+            raise ValueError("must have no spaces")
+        return token
+
+    @model_validator(mode="after")
+    def _one_request_fits(self) -> ServeSettings:
+        if self.files_per_request > self.waiting_items:
+            raise ValueError("files_per_request must not be above waiting_items")
+        return self

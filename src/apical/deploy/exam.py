@@ -1,0 +1,105 @@
+"""Whole studies: which standard views an exam shows, which it shows only doubtfully, and which it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from apical.deploy.answers import Answer
+
+
+@dataclass
+class StudySummary:
+    """What the clips of one study show.
+
+    Attributes:
+        study: as in `Answer`.
+        clips: how many files were looked at.
+        views: of each view that was named, how many clips are surely of it, and how many doubtfully.
+        unknown: clips that look like none of the views.
+        other_modes: files that show no 2-D image.
+        problems: files without an answer.
+    """
+
+    study: str
+    clips: int = 0
+    views: dict[str, list[int]] = field(default_factory=dict)
+    unknown: int = 0
+    other_modes: int = 0
+    problems: int = 0
+
+    def add(self, answer: Answer) -> None:
+        """Count one of its clips."""
+        self.clips += 1
+        if answer.problem is not None:
+            self.problems += 1
+        elif answer.likeliest is None:
+            self.other_modes += 1
+        elif answer.view is None:
+            self.unknown += 1
+        else:
+            self.views.setdefault(answer.view, [0, 0])[bool(answer.doubtful)] += 1
+
+    def present(self, views: Sequence[str]) -> list[str]:
+        """Those of these views that a clip surely shows."""
+        return [view for view in views if self.views.get(view, [0, 0])[0]]
+
+    def doubtful(self, views: Sequence[str]) -> list[str]:
+        """Those that only doubtful clips show."""
+        return [view for view in views if view in self.views and not self.views[view][0]]
+
+    def missing(self, views: Sequence[str]) -> list[str]:
+        """Those that no clip shows."""
+        return [view for view in views if view not in self.views]
+
+    def record(self, views: Sequence[str]) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "study": self.study,
+            "clips": self.clips,
+            "present": self.present(views),
+            "doubtful": self.doubtful(views),
+            "missing": self.missing(views),
+            "unknown": self.unknown,
+            "other_modes": self.other_modes,
+            "problems": self.problems,
+        }
+
+    def line(self, views: Sequence[str]) -> str:
+        """For people."""
+        parts = [f"study {self.study}: {self.clips} clips"]
+        for name, found in (
+            ("present", self.present(views)),
+            ("doubtful", self.doubtful(views)),
+            ("missing", self.missing(views)),
+        ):
+            parts.append(f"{name}: {' '.join(found) or 'none'}")
+        return "; ".join(parts)
+
+
+class Studies:
+    """Summaries of the studies whose clips come by, in the order of their first clips.
+
+    Clips whose file tells no study are in none.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, StudySummary] = {}
+
+    def add(self, answer: Answer) -> None:
+        """Count a clip."""
+        if answer.study is not None:
+            self._found.setdefault(answer.study, StudySummary(answer.study)).add(answer)
+
+    def summaries(self) -> list[StudySummary]:
+        """One a study."""
+        return list(self._found.values())
+
+
+def summarise(answers: Iterable[Answer]) -> list[StudySummary]:
+    """Summaries of the studies of these answers."""
+    studies = Studies()
+    for answer in answers:
+        studies.add(answer)
+    return studies.summaries()

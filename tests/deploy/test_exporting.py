@@ -1,0 +1,87 @@
+"""The export of a bundle answers as the bundle does, inside it or beside it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from apical.deploy.answering import Answerer, log_softmax
+from apical.deploy.bundle import open_bundle
+from apical.deploy.exporting import export_bundle
+from apical.errors import CannotDo
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: apical[openvino]")
+pytest.importorskip("onnxscript", reason="onnxscript is not installed: apical[openvino]")
+
+
+@pytest.fixture(scope="module")
+def exported(way, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("e") / "bundle"
+    shutil.copytree(way / "bundle", folder)
+    export_bundle(folder)
+    return folder
+
+
+def test_into_the_bundle_and_then_it_answers_the_same(exported, way):
+    files = [str(path) for path in sorted((way / "phantom").rglob("*.dcm"))[:13]]
+    by_torch = Answerer.open(way / "bundle", runtime="torch", key=b"k")
+    quick = Answerer.open(exported, runtime="onnxruntime", key=b"k")
+    assert quick.bundle.model_version == by_torch.bundle.model_version
+    for file in files:
+        one, seen = by_torch.look(1, file)
+        other, also = quick.look(1, file)
+        assert (one.view, one.views, one.unknown, one.frames_used) == (
+            other.view, other.views, other.unknown, other.frames_used,
+        )  # fmt: skip
+        if seen is not None:
+            np.testing.assert_allclose(seen.probabilities, also.probabilities, atol=1e-4)
+
+
+def test_automatically_it_is_taken(exported):
+    assert Answerer.open(exported, device="cpu").runtime.name.startswith(("onnxruntime", "openvino"))
+
+
+def test_beside_the_bundle_with_all_that_is_needed_to_use_it(way, a_file, tmp_path):
+    """From the file and its .json alone, with onnxruntime and numpy, come the probabilities of the answer."""
+    facts = export_bundle(way / "bundle", tmp_path / "network.onnx")
+    assert facts["format"] == "onnx"
+    spec = json.loads((tmp_path / "network.json").read_text())
+    answer, seen = Answerer.open(way / "bundle", runtime="torch").look(1, str(a_file))
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    logits = dict(
+        zip(
+            [output.name for output in session.get_outputs()],
+            session.run(None, {session.get_inputs()[0].name: seen.frames[:, None]}),
+            strict=True,
+        )
+    )["logits"]
+    calibration = spec["bundle"]["calibration"]
+    pooled = log_softmax(logits).mean(axis=0)
+    if calibration["kind"] == "none":
+        assert set(calibration["weight"]) == {1.0}
+    shut = pooled < -5e3
+    centred = pooled - pooled[~shut].mean()
+    scaled = centred * calibration["weight"] + np.array(calibration["bias"])
+    scaled[shut] = -np.inf
+    probabilities = np.exp(scaled) / np.exp(scaled).sum()
+    views = [view["name"] for view in spec["bundle"]["views"]]
+    assert views[probabilities.argmax()] == answer.likeliest
+    assert probabilities.max() == pytest.approx(answer.probability, abs=1e-4)
+
+
+def test_to_openvino(way, tmp_path):
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed: apical[openvino]")
+    facts = export_bundle(way / "bundle", tmp_path / "ir")
+    assert facts["format"] == "openvino"
+    (model,) = (tmp_path / "ir").glob("*.xml")
+    assert openvino.Core().read_model(model).input().partial_shape[0].is_dynamic
+    assert json.loads((tmp_path / "ir" / "network.json").read_text())["bundle"]["version"] == facts["version"]
+    with pytest.raises(CannotDo, match="'ir' exists"):
+        export_bundle(way / "bundle", tmp_path / "ir")
+
+
+def test_a_bundle_that_was_exported_is_whole(exported):
+    opened = open_bundle(exported)
+    assert opened.facts["exports"]["network.onnx"]["opset"] >= 18
+    assert opened.onnx

@@ -1,0 +1,70 @@
+"""Whatever names files: each is found once, in order, and what names none is one clear line."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from apical.deploy.inputs import all_inputs, listed_files
+from apical.errors import WrongCall
+
+
+@pytest.fixture
+def tree(way, tmp_path):
+    files = sorted((way / "phantom").rglob("*.dcm"))[:3]
+    (tmp_path / "sub").mkdir()
+    for number, file in enumerate(files):
+        os.link(file, tmp_path / "sub" / f"{number}.dcm")
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.write(files[0], "a.dcm")
+    return tmp_path
+
+
+def names(inputs):
+    return [Path(one.place).name for one in inputs]
+
+
+def test_files_folders_patterns_and_archives(tree, monkeypatch):
+    assert names(all_inputs([tree / "sub" / "1.dcm"])) == ["1.dcm"]
+    assert names(all_inputs([tree / "sub", tree / "sub" / "0.dcm"])) == ["0.dcm", "1.dcm", "2.dcm", "0.dcm"]
+    assert names(all_inputs([str(tree / "**" / "[12].dcm")])) == ["1.dcm", "2.dcm"]
+    (inside,) = all_inputs([tree / "some.zip"])
+    assert inside.place.startswith("zip://a.dcm::")
+    monkeypatch.chdir(tree)
+    assert all(os.path.isabs(one.place) for one in all_inputs(["sub/*.dcm"]))
+
+
+def test_a_file_whose_name_is_a_pattern_is_that_file(tree):
+    (tree / "[12].dcm").touch()
+    assert names(all_inputs([tree / "[12].dcm"])) == ["[12].dcm"]
+
+
+def test_a_catalogue_gives_its_clips_with_sectors_studies_and_problems(way, tmp_path):
+    path = way / "catalogue.parquet"
+    table = pl.read_parquet(path)
+    inputs = all_inputs([path])
+    assert [one.place for one in inputs] == table["path"].to_list()
+    assert [one.sector for one in inputs] == table["sector"].to_list()
+    assert [one.study for one in inputs] == table["study"].to_list()
+    table.with_columns(pl.lit("damaged").alias("problem")).write_parquet(tmp_path / "c.parquet")
+    assert {one.problem for one in all_inputs([tmp_path / "c.parquet"])} == {"damaged"}
+
+
+def test_lists_of_files():
+    assert listed_files("a b.dcm\n\n c.dcm\n") == ["a b.dcm", " c.dcm"]
+    assert listed_files("a\nb.dcm\0c.dcm\0") == ["a\nb.dcm", "c.dcm"]
+    with pytest.raises(WrongCall, match="list of files is empty"):
+        listed_files("\n \n")
+
+
+def test_what_names_no_file(tree):
+    with pytest.raises(WrongCall, match="there is no file at argument 2") as error:
+        all_inputs([tree / "sub", tree / "Doe.dcm"])
+    assert "Doe" not in str(error.value)
+    with pytest.raises(WrongCall, match="no file fits the pattern at argument 1"):
+        all_inputs([str(tree / "*.avi")])
+    (tree / "empty").mkdir()
+    with pytest.raises(WrongCall, match="no file to answer"):
+        all_inputs([tree / "empty"])
