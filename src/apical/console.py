@@ -65,6 +65,10 @@ class Console:
             else "\n".join(_harmless(line) for line in lines)
         )
 
+    def line(self, text: str) -> None:
+        """Something worth knowing now, while the work goes on."""
+        print(_harmless(text), flush=True)
+
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """A bar with an estimate; gives the function that long work calls with (done, total)."""

@@ -42,6 +42,12 @@ def noise(count, frames=1, size=FRAME):
     return np.random.default_rng(1).integers(0, 256, (count, frames, size, size), dtype=np.uint8)
 
 
+def smooth(count, frames=1):
+    """Frames (count, frames, s, s) with large shapes, as echo has them."""
+    coarse = np.random.default_rng(2).integers(0, 256, (count, frames, 5, 5), dtype=np.uint8)
+    return np.kron(coarse, np.ones((1, 1, FRAME // 5, FRAME // 5), np.uint8))
+
+
 @pytest.mark.parametrize(("before", "after"), [(40, 32), (80, 64), (112, 224), (140, 112), (33, 8), (32, 32)])
 def test_two_products_are_the_antialiased_resize(before, after):
     frames = torch.from_numpy(noise(2, 3, before))
@@ -79,7 +85,7 @@ def test_plain_onnxruntime_gives_torchs_answers_for_any_number_of_windows(kind, 
     together = classifier.encoder.frames
     session = onnxruntime.InferenceSession(export_of(kind, agent, cosine), providers=["CPUExecutionProvider"])
     for count in (1, 2, 7, 300):
-        frames = noise(count, together)
+        frames = smooth(count, together)
         features, logits, tells = session.run(["features", "logits", "agent"], {"frames": frames})
         with torch.inference_mode():
             wanted_features, wanted_logits = classifier(plain(torch.from_numpy(frames), SIZE))
@@ -191,12 +197,6 @@ def test_int8_is_near_in_both_runtimes_and_keeps_heads_and_preprocessing(exporte
     assert kinds.count("Gemm") == 2
     assert not {"QLinearMatMul", "QGemm"} & set(kinds)
     assert b".py" not in small
-
-
-def smooth(count):
-    """Frames (count, 1, s, s) with large shapes, as echo has them."""
-    coarse = np.random.default_rng(2).integers(0, 256, (count, 1, 5, 5), dtype=np.uint8)
-    return np.kron(coarse, np.ones((1, 1, FRAME // 5, FRAME // 5), np.uint8))
 
 
 def test_attention_is_not_quantised():

@@ -72,6 +72,7 @@ def test_both_runtimes_answer_as_torch_does_in_batches_of_any_size(kind, source,
             for found, expected in zip(runtime(given), wanted, strict=True):
                 assert found.dtype == np.float32
                 np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert wanted.features.std(axis=0).max() > 1e-3  # so that there is something to get wrong
     assert np.isnan(wanted.agent).all() == (not KINDS[kind])
     assert (wanted.logits[:, [1, 4]] == -1e4).all()
 
@@ -279,7 +280,7 @@ def test_a_gpu_answers_as_a_cpu_does(kind):
 def test_the_probe_is_the_same_on_every_machine():
     probe = probe_frames(2, 5)
     assert probe.shape == (3, 2, 5, 5)
-    assert probe.ravel()[:8].tolist() == [83, 240, 63, 154, 46, 126, 18, 171]
+    assert probe.ravel()[:8].tolist() == [83, 252, 81, 201, 222, 100, 112, 95]
 
 
 values = st.floats(-100, 100, width=32) | st.just(-1e4) | st.just(float("nan"))

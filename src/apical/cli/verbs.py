@@ -27,6 +27,7 @@ from apical.cli.options import (
     vocabulary_of,
 )
 from apical.cli.predict import predict
+from apical.cli.serve import serve
 from apical.cli.study import study
 from apical.config import (
     PhantomSettings,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 app.add_typer(labels_app, name="labels")
 app.add_typer(bundle_app, name="bundle")
-for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare, export, predict):
+for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare, export, predict, serve):
     app.command()(verb)
 
 

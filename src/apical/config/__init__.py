@@ -17,7 +17,7 @@ from apical.config.networks import (
     encoder_settings,
 )
 from apical.config.predicting import PredictSettings
-from apical.config.serving import ServeSettings
+from apical.config.serving import PacsSettings, ReceiverSettings, ReplySettings, ServeSettings
 from apical.config.study import MethodSettings, StudySettings
 from apical.config.training import (
     EITHER,
@@ -48,10 +48,13 @@ __all__ = [
     "JudgeSettings",
     "MethodSettings",
     "ObjectiveSettings",
+    "PacsSettings",
     "PhantomSettings",
     "PredictSettings",
     "PretrainSettings",
     "PseudoSettings",
+    "ReceiverSettings",
+    "ReplySettings",
     "ResNetSettings",
     "ScanSettings",
     "ServeSettings",

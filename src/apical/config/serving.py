@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from apical.config.base import Settings
 
 SHORTEST_TOKEN = 16  # characters
+
+
+class ReceiverSettings(Settings):
+    """Where DICOM objects may be sent to by C-STORE."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="where it listens")
+    port: int = Field(11112, ge=0, le=65535, description="0 = any that is free")
+    title: str = Field("APICAL", description="our AE title")
+    calling: tuple[str, ...] = Field((), description="AE titles that may send; none = all")
+    hosts: tuple[str, ...] = Field((), description="addresses (IP) that may connect; none = all")
+    associations: int = Field(16, ge=1, description="at a time")
+
+
+class PacsSettings(Settings):
+    """A PACS with DICOMweb, whose new ultrasound is looked for. Credentials come from the environment."""
+
+    url: str = Field(description="of its DICOMweb services, such as https://pacs/dicom-web")
+    every: float | None = Field(30, gt=0, description="seconds between two looks; none = only upon notice")
+    days: int | None = Field(2, ge=0, description="studies so many days old are looked at; none = all")
+    certificates: Path | None = Field(None, description="to be trusted instead of the usual ones")
+
+
+class ReplySettings(Settings):
+    """A DICOM node that reports are sent to by C-STORE, instead of by DICOMweb."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    title: str = Field(description="its AE title")
 
 
 class ServeSettings(Settings):
@@ -34,6 +64,10 @@ class ServeSettings(Settings):
     waiting_mb: int = Field(20_480, ge=1, description="megabytes that may wait at a time")
     requests_per_second: float = Field(100, gt=0, description="of a client, over time")
     burst: int = Field(400, ge=1, description="requests of a client at once")
+
+    receiver: ReceiverSettings | None = None
+    pacs: PacsSettings | None = None
+    reply: ReplySettings | None = None
 
     keep_days: float = Field(7, gt=0, description="answers and previews are forgotten after so long")
     shutdown_seconds: float = Field(

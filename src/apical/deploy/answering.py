@@ -19,10 +19,13 @@ from apical.deploy.runtime import NetworkOutputs, Runtime, choose_runtime
 from apical.errors import ClipProblem, OtherMode
 from apical.ingest.clip import Clip, open_clip, seeks_freely
 from apical.ingest.prepare import chosen_frames, cut_frames, find_sector_of
+from apical.ingest.sampling import spread
 from apical.ingest.sector import Sector
 from apical.learn.windows import windows
 
 Values = NDArray[np.float64]
+
+CINE_SIZE = 192  # pixels
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Seen:
         probabilities: (k,) float64, calibrated, of the clip.
         by_frame: (w, k) float64, calibrated, of each window of frames alone; mostly a window is a frame.
         starts: (w,) int64, the number of the first frame of each window.
+        cine: (C, S', S') uint8, frames evenly over the clip, masked and cropped, for people to look at; None
+            if they were not asked for.
     """
 
     frames: NDArray[np.uint8]
@@ -42,6 +47,7 @@ class Seen:
     probabilities: Values
     by_frame: Values
     starts: NDArray[np.int64]
+    cine: NDArray[np.uint8] | None = None
 
 
 class Answerer:
@@ -53,10 +59,14 @@ class Answerer:
         early: stop looking at frames once the others could hardly change the answer; else look at all that
             training would.
         key: of the names that studies get in answers; equal for those whose answers shall be put together.
+        cine: how many frames `look` gives for people.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, *, early: bool = True, key: bytes = b"") -> None:
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, *, early: bool = True, key: bytes = b"", cine: int = 0
+    ) -> None:
         self.bundle = bundle
+        self.cine = cine
         self.runtime = runtime
         self.early = early
         self._key = key or os.urandom(16)
@@ -72,6 +82,7 @@ class Answerer:
         threads: int | None = None,
         early: bool = True,
         key: bytes = b"",
+        cine: int = 0,
         tell: Callable[[str], None] = lambda line: None,
     ) -> Answerer:
         """Open a bundle and take the best runtime for it; see `choose_runtime` for the other arguments.
@@ -82,7 +93,7 @@ class Answerer:
         """
         return cls.of(
             open_bundle(path),
-            device=device, runtime=runtime, threads=threads, early=early, key=key, tell=tell,
+            device=device, runtime=runtime, threads=threads, early=early, key=key, cine=cine, tell=tell,
         )  # fmt: skip
 
     @classmethod
@@ -95,6 +106,7 @@ class Answerer:
         threads: int | None = None,
         early: bool = True,
         key: bytes = b"",
+        cine: int = 0,
         tell: Callable[[str], None] = lambda line: None,
     ) -> Answerer:
         """As `open`, of an opened bundle."""
@@ -108,7 +120,7 @@ class Answerer:
             threads=threads,
             tell=tell,
         )
-        return cls(bundle, chosen, early=early, key=key)
+        return cls(bundle, chosen, early=early, key=key, cine=cine)
 
     def answer(self, number: int, place: str, sector: Sector | None = None) -> Answer:
         """The answer for one file; one that cannot be used has a `problem`.
@@ -131,11 +143,13 @@ class Answerer:
             shown = find_sector_of(clip, sector)
             looking = _Looking(self.bundle.frames, self.bundle.window, clip, shown, seeks_freely(clip, place))
             outputs = self._look_at(looking)
+            cine = looking.cine(self.cine) if self.cine else None
         except OtherMode as other:
             return replace(answer, mode=other.mode), None
         except ClipProblem as problem:
             return replace(answer, problem=str(problem)), None
-        return self._said(replace(answer, mode="2d"), looking, outputs)
+        said, seen = self._said(replace(answer, mode="2d"), looking, outputs)
+        return said, replace(seen, cine=cine)
 
     def _study(self, key: str) -> str:
         return blake2b(key.encode("utf-8", "surrogatepass"), key=self._key, digest_size=8).hexdigest()
@@ -227,6 +241,10 @@ class _Looking:
         rows = np.unique(self._rows[self._used])
         numbers = np.array([self._numbers[row] for row in rows], np.int64)
         return np.stack([self._frames[int(row)] for row in rows]), numbers
+
+    def cine(self, count: int) -> NDArray[np.uint8]:
+        """At most so many frames, evenly over the clip, of `CINE_SIZE`."""
+        return cut_frames(self._clip, spread(self._clip.facts.frames, count), self._sector, CINE_SIZE)[1]
 
     def _take(self, chosen: Sequence[int]) -> NDArray[np.uint8]:
         self._used += chosen

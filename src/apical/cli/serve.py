@@ -1,0 +1,84 @@
+"""The verb that stays: ``serve``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from apical.cli.options import DONE, Config
+from apical.config import ServeSettings, read_settings
+from apical.console import Console
+from apical.errors import WrongCall
+
+TOKEN = "APICAL_TOKEN"  # of the environment: what stands in a call, others on the machine can read
+
+
+def serve(
+    bundle: Annotated[Path, typer.Argument(help="Bundle: a folder or its zip.")],
+    state: Annotated[
+        Path, typer.Option(help="Private folder for the queue and what waits; made if it is not there.")
+    ] = Path("apical-service"),
+    host: Annotated[
+        str | None, typer.Option(help="Where it listens; beyond this machine with a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="0 = any that is free.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    receive: Annotated[
+        int | None, typer.Option(help="Port at which DICOM objects are received (C-STORE, C-ECHO).")
+    ] = None,
+    receive_at: Annotated[str | None, typer.Option(help="Address at which they are received.")] = None,
+    receive_from: Annotated[
+        list[str] | None, typer.Option(help="AE title that may send; may be repeated.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Our AE title.")] = None,
+    pacs: Annotated[
+        str | None,
+        typer.Option(
+            help="DICOMweb address of a PACS: its new ultrasound is answered, and reports sent back."
+        ),
+    ] = None,
+    pacs_days: Annotated[int | None, typer.Option(min=0, help="Look at studies so many days old.")] = None,
+    reply: Annotated[
+        str | None, typer.Option(help="HOST:PORT:AETITLE to send reports to by C-STORE, not by DICOMweb.")
+    ] = None,
+    config: Config = None,
+) -> int:
+    """Answer over HTTP, with a page for people, and beside a PACS, until Ctrl-C or SIGTERM; nothing is lost.
+
+    The token is taken from the variable APICAL_TOKEN, the PACS's credentials from APICAL_PACS_CREDENTIALS.
+
+    Example: apical serve bundle --state apical-service --pacs http://localhost:8042/dicom-web
+    """
+    from apical.deploy.service.start import serve_bundle
+
+    changes: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "device": device,
+        "token": os.environ.get(TOKEN) or None,
+        "receiver__port": receive,
+        "receiver__host": receive_at,
+        "receiver__calling": tuple(receive_from) if receive_from else None,
+        "receiver__title": title,
+        "pacs__url": pacs,
+        "pacs__days": pacs_days,
+    }
+    if reply is not None:
+        changes |= _reply(reply)
+    settings = read_settings(ServeSettings, config, **changes)
+    serve_bundle(bundle, state, settings, Console().line)
+    return DONE
+
+
+def _reply(text: str) -> dict[str, Any]:
+    """The settings in HOST:PORT:AETITLE; an IPv6 address may hold colons itself."""
+    host, _, rest = text.rpartition(":")
+    host, _, port = host.rpartition(":")
+    if not host or not port.isdigit():
+        raise WrongCall("--reply names no node", "write HOST:PORT:AETITLE")
+    return {"reply__host": host.strip("[]"), "reply__port": int(port), "reply__title": rest}

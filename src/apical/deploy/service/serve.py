@@ -1,0 +1,276 @@
+"""The service as a whole: one server a state folder, which loses nothing it accepted, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import resource
+import secrets
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apical.config import ServeSettings
+from apical.deploy.answers import Answer
+from apical.deploy.service.access import Token, is_loopback, token_of
+from apical.deploy.service.child import Document, Looker, Opener
+from apical.deploy.service.logs import log, write_logs
+from apical.deploy.service.queue import Queue
+from apical.deploy.service.spool import Spool, cannot_write_state
+from apical.deploy.service.worker import Workers
+from apical.errors import CannotDo, WrongCall
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from apical.deploy.service.app import Notice
+
+DAY, TIDYING = 86_400, 600.0  # seconds
+GRACE = 5  # seconds for requests that are under way when the server is stopped
+CONNECTIONS = 1000
+CINE_FRAMES = 12
+
+
+class Running(Protocol):
+    """Something that runs beside the server, such as a receiver."""
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """End it; what is under way may go on for so long."""
+
+
+Beside = Callable[[Queue, Spool, str, threading.Event], Running]
+"""Starts something beside the server: queue, spool, the model's version, and what is set when it ends."""
+
+
+def serve(
+    bundle: Path,
+    state: Path,
+    settings: ServeSettings = ServeSettings(),
+    *,
+    beside: Sequence[Beside] = (),
+    document: Document | None = None,
+    notify: Callable[[Notice], None] | None = None,
+    opener: Opener | None = None,
+    tell: Callable[[str], None] = lambda line: print(line, flush=True),
+) -> None:
+    """Serve a bundle until SIGTERM or SIGINT; to be called from the main thread of a process of its own.
+
+    Args:
+        bundle: its folder.
+        state: a private folder for all that must outlive the server: the queue, files that wait, previews,
+            the token; made if it is not there. Start the server with the same again, and it goes on.
+        settings: where it listens, and its limits.
+        beside: started with the server, such as the DICOM receiver.
+        document: makes what is sent back for items that came from a PACS, such as `document_of`; picklable.
+        notify: looks at the PACS now; without it there is no such path.
+        opener: opens what answers; by default the bundle's `Answerer`.
+        tell: says in a line where it listens and whether a token is needed.
+
+    Raises:
+        CannotDo: an extra is not installed, the bundle or the folder cannot be used, another server uses it,
+            or the address is taken.
+    """
+    _check_extras()
+    from apical.deploy.service.app import Parts, make_app
+    from apical.deploy.service.metrics import Metrics
+
+    with ExitStack() as stack:
+        state = stack.enter_context(_own_folder(state))
+        token, said = _token(state, settings)
+        listener = stack.enter_context(_listener(settings))
+        write_logs()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no picture of the memory on the disk
+        spool = Spool(state, settings.waiting_mb << 20)
+        queue = Queue(state / "queue.sqlite", settings.waiting_items, spool.remove)
+        stack.callback(queue.close)
+        _pick_up(queue, spool)
+        metrics = Metrics(queue, spool)
+        workers = Workers(
+            queue, spool, metrics, opener or _opener(bundle, state, settings),
+            count=settings.workers, seconds=settings.seconds_per_item, memory_mb=settings.memory_mb,
+            document=document,
+        )  # fmt: skip
+        stopping = threading.Event()
+        _stop_by_signals(stopping)
+        model = workers.start()
+        stack.callback(workers.stop, settings.shutdown_seconds)
+        for start in beside:
+            stack.callback(start(queue, spool, model["version"], stopping).stop)
+        stack.callback(stopping.set)
+        threading.Thread(target=_tidy, args=(queue, spool, settings, stopping), daemon=True).start()
+        ready = lambda: workers.is_ready and not stopping.is_set()  # noqa: E731
+        app = make_app(Parts(queue, spool, metrics, token, ready, model, notify), settings)
+        tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
+        _run(app, listener, settings, stopping)
+        log("stopping")
+
+
+def _check_extras() -> None:
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise CannotDo(
+            f"the service needs {error.name}, which is not installed",
+            "install it with: pip install 'apical[serve]'",
+        ) from None
+
+
+@contextmanager
+def _own_folder(state: Path) -> Iterator[Path]:
+    """The state folder, absolute, private, and no other server's while the block runs."""
+    state = state.resolve()
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = {file.name for file in state.iterdir()}
+        if names - {"lost+found"} and "lock" not in names:
+            raise WrongCall("the state folder holds other files", "give a folder of its own, which is made")
+        state.chmod(0o700)
+        lock = os.open(state / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise cannot_write_state(error) from None
+    try:
+        _lock(lock)
+        yield state
+    finally:
+        os.close(lock)
+
+
+def _lock(file: int) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotDo(
+            "another server uses this state folder", "stop it, or give this one a folder of its own"
+        ) from None
+
+
+def _token(state: Path, settings: ServeSettings) -> tuple[Token, str]:
+    """The token that callers need, and what to say of it."""
+    if settings.token is not None:
+        return Token(settings.token.get_secret_value()), "callers need the token you gave"
+    if is_loopback(settings.host):
+        return Token(None), "no token is needed from this machine, and no other can call"
+    token, made = token_of(state)
+    where = f"'{state / 'token'}'"
+    return Token(token), f"callers need the token {'that was written to' if made else 'in'} {where}"
+
+
+def _listener(settings: ServeSettings) -> socket.socket:
+    """A socket that is bound to the address; nobody is answered yet."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise CannotDo(
+            f"the server cannot listen at port {settings.port} ({error.strerror})",
+            "choose another --port or --host",
+        ) from None
+    return listener
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _pick_up(queue: Queue, spool: Spool) -> None:
+    """Go on where a server ended, or died."""
+    queue.restart()
+    removed = spool.sweep(queue.files())
+    spool.sweep_previews(lambda item: queue.item(item) is not None)
+    log("picked up", waiting=queue.counts()["queued"], removed=removed)
+
+
+def _opener(bundle: Path, state: Path, settings: ServeSettings) -> Opener:
+    """What opens the bundle in each process; studies have the same names in all, and after a restart."""
+    path = state / "study.key"
+    try:
+        if not path.exists():
+            path.touch(0o600)
+        if path.stat().st_size != 32:
+            path.write_bytes(secrets.token_bytes(32))
+        key = path.read_bytes()
+    except OSError as error:
+        raise cannot_write_state(error) from None
+    return partial(_open_answerer, bundle.resolve(), settings.device, key)
+
+
+def _open_answerer(bundle: Path, device: str, key: bytes) -> Looker:
+    from apical.deploy.answering import Answerer
+
+    return Answerer.open(bundle, device=device, key=key, threads=1, cine=CINE_FRAMES)
+
+
+def document_of(looker: Looker, file: Path, answer: Answer) -> bytes | None:
+    """The DICOM SR for a file, to be given to `serve`; None where there is no view to report.
+
+    Raises:
+        ClipProblem: the file is no DICOM file that can be referred to.
+    """
+    import pydicom
+
+    from apical.deploy.dicom_sr import sr_bytes
+    from apical.ingest.damage import decoding
+    from apical.ingest.dicom import quiet_pydicom
+
+    with decoding("damaged DICOM header"), quiet_pydicom():
+        source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    bundle = looker.bundle
+    return sr_bytes(source, answer, bundle.vocabulary, bundle.facts, datetime.now().astimezone())
+
+
+def _stop_by_signals(stopping: threading.Event) -> None:
+    """Let SIGTERM and SIGINT set `stopping`; uvicorn takes them while it runs, and hands them on."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _tidy(queue: Queue, spool: Spool, settings: ServeSettings, stopping: threading.Event) -> None:
+    """Forget from time to time what has been kept for long enough."""
+    while True:
+        try:
+            spool.remove_previews(queue.expire(time.time() - settings.keep_days * DAY))
+        except CannotDo:
+            log("queue not writable", level=logging.ERROR)
+        if stopping.wait(TIDYING):
+            return
+
+
+def _run(app: FastAPI, listener: socket.socket, settings: ServeSettings, stopping: threading.Event) -> None:
+    """Answer requests until a signal comes; those under way are then ended in good order."""
+    import uvicorn
+
+    from apical.deploy.service.slow import TimedProtocol
+
+    protocol: Any = partial(TimedProtocol, settings.idle_seconds)
+    config = uvicorn.Config(
+        app, http=protocol, ws="none", log_config=None, access_log=False, proxy_headers=False,
+        server_header=False, timeout_graceful_shutdown=GRACE, limit_concurrency=CONNECTIONS, lifespan="off",
+    )  # fmt: skip
+    if not stopping.is_set():
+        log("listening", port=listener.getsockname()[1])
+        uvicorn.Server(config).run(sockets=[listener])
