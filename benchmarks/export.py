@@ -29,6 +29,7 @@ from scipy.special import log_softmax
 
 from apical.deploy.bundle import Bundle, open_bundle
 from apical.deploy.export import export_onnx
+from apical.deploy.exporting import calibration_windows
 from apical.deploy.quantise import quantise
 from apical.deploy.runtime import NetworkOutputs, Runtime, onnx_runtime, openvino_runtime
 from apical.deploy.torch_runtime import torch_runtime
@@ -37,7 +38,6 @@ from apical.judge.metrics import Counts, Figures, accuracy, macro_f1
 from apical.learn.clips import Clips, load_clips
 from apical.learn.windows import windows
 
-CALIBRATION = 256
 BATCHES = (1, 8, 32)
 ROUNDS, SECONDS = 5, 0.2
 FIRST = {
@@ -75,13 +75,6 @@ def runtimes(bundle: Bundle, model: bytes, small: bytes | None) -> dict[str, Cal
         ways["onnxruntime int8"] = lambda: onnx_runtime(small, 1)
         ways["openvino int8"] = lambda: openvino_runtime(small, "f32", 1)
     return ways
-
-
-def calibration(clips: Clips, frames: int) -> NDArray[np.uint8]:
-    """A window each of some clips of training patients."""
-    train = clips.in_split("train")
-    chosen = np.unique(np.linspace(0, len(train) - 1, CALIBRATION).round().astype(int))
-    return train.read(windows(train.first[chosen], train.count[chosen], frames)[1])
 
 
 def of_clips(outputs: NetworkOutputs, clip: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
@@ -142,7 +135,7 @@ def table(place: Path, store: Path, catalogue: Path) -> list[str]:
     began = time.perf_counter()
     model = export_onnx(bundle.classifier, input_size=bundle.input_size, frame_size=bundle.frames.size)
     exporting = time.perf_counter() - began
-    small = quantise(model, calibration(clips, together))
+    small = quantise(model, calibration_windows(bundle, store, catalogue))
     tests = clips.in_split("test").labelled()
     tests = tests.select(bundle.classifier.taught.numpy()[tests.label])
     clip, rows = windows(tests.first, tests.count, together, all_of_clip=True)

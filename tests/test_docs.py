@@ -10,6 +10,7 @@ import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
+from urllib.request import urlopen
 
 import polars as pl
 import pytest
@@ -76,6 +77,9 @@ def test_the_readme_as_a_user_would(exports):
     commands = readme_commands()
     assert len(commands) >= 9
     for line in commands:
+        if line.startswith("apical serve"):
+            served(line)
+            continue
         code = run(cheaply(line))
         may_tell = line.startswith(("apical scan", "apical deidentify"))  # that IM0001 is a copy
         assert code in (0, 1) if may_tell else code == 0, line
@@ -90,8 +94,11 @@ def test_the_examples_of_the_help(exports, way, tmp_path):
     shutil.copytree(way / "runs", "runs")
     shutil.copy("exports/IM0001.dcm", "clip.dcm")
     verbs = {command.name or command.callback.__name__: command for command in app.registered_commands}
-    labels = {command.name: command for group in app.registered_groups
-              for command in group.typer_instance.registered_commands}  # fmt: skip
+    labels, bundles = (
+        {command.name or command.callback.__name__: command
+         for command in group.typer_instance.registered_commands}
+        for group in app.registered_groups
+    )  # fmt: skip
     lines = [example_of(verbs[name]) for name in ("phantom", "scan")]
     Path("exports/IM0001.dcm").unlink()
     lines[1:1] = ["apical scan phantom --out phantom.parquet"]
@@ -106,13 +113,31 @@ def test_the_examples_of_the_help(exports, way, tmp_path):
     lines += ["apical train frames few.parquet --method naive --out runs/naive"]
     Path("study.yaml").write_text(yaml.safe_dump(SMALL_STUDY))
     lines += [example_of(verbs["study"]), example_of(labels["check"]), example_of(labels["next"])]
-    lines += [example_of(verbs[name]) for name in ("evaluate", "compare", "bundle", "predict")]
+    lines += [example_of(verbs["evaluate"]), example_of(verbs["compare"]), example_of(bundles["make"])]
+    lines += [example_of(bundles["inspect"]), example_of(verbs["export"]), example_of(verbs["predict"])]
     lines += [example_of(verbs[name]) for name in ("inspect", "deidentify", "datasets")]
     for line in lines:
         unsure = line.startswith(("apical deidentify", "apical labels check"))  # of small pictures
         assert run(cheaply(line)) in ((0, 1) if unsure else (0,)), line
-    covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "compare", "bundle"}
-    assert set(verbs) == covered | {"predict", "inspect", "deidentify", "datasets", "demo"}
+    served(example_of(verbs["serve"]))  # the PACS of the example is not there, which it must bear
+    covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "compare", "export"}
+    assert set(verbs) == covered | {"predict", "serve", "inspect", "deidentify", "datasets", "demo"}
+
+
+def served(line):
+    """Run a server as it is written, but at any free port; it must answer, and end well when told to."""
+    pytest.importorskip("fastapi", reason="apical[serve] is not installed")
+    words = [sys.executable, "-m", *shlex.split(line), "--port", "0", "--state", "service"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        lines = iter(server.stdout.readline, "")
+        address = next(re.search(r"answers at (http://\S+);", line) for line in lines if "answers at" in line)
+        try:
+            with urlopen(f"{address[1]}/readyz", timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            server.terminate()
+            server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 def test_the_makefile_targets_of_the_readme_exist():
@@ -193,3 +218,22 @@ def test_the_guide_to_judging(exports):
     assert "sex: f" in page
     assert "When the picture gets worse" in page
     assert "What decisions rest on" in page
+
+
+def test_the_guide_to_deployment(exports, way):
+    """Its commands, on the bundle and the catalogue of the tests."""
+    shutil.copytree(way / "runs" / "probe", "runs/few-labels")
+    shutil.copytree(way / "report", "report")
+    shutil.copytree(way / "bundle", "bundle")
+    shutil.copy(way / "catalogue.parquet", ".")
+    guide = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in re.findall(r"^apical .*", guide, re.MULTILINE)]
+    verbs = ["bundle", "bundle", "export", "export", "predict", "predict", "predict", "serve", "serve"]
+    assert [line.split()[1] for line in lines] == verbs
+    for line in lines:
+        if line.startswith("apical serve"):
+            served(line)
+        else:
+            assert run(cheaply(line)) == 0, line
+    assert Path("answers.parquet").exists()
+    assert Path("network.json").exists()

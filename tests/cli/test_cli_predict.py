@@ -24,7 +24,8 @@ def files(way):
 
 
 def test_files_from_standard_input(way, files, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(map(str, files[:3]))))
+    piped = io.TextIOWrapper(io.BytesIO("\n".join(map(str, files[:3])).encode()))
+    monkeypatch.setattr(sys, "stdin", piped)
     assert call("predict", "-", "--bundle", way / "bundle", "--json", "--quiet") == DONE
     answers = json.loads(capsys.readouterr().out)["answers"]
     assert [answer["number"] for answer in answers] == [1, 2, 3]

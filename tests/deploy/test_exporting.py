@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from apical.deploy.answering import Answerer, log_softmax
 from apical.deploy.bundle import open_bundle
-from apical.deploy.exporting import export_bundle
+from apical.deploy.exporting import calibration_windows, export_bundle
 from apical.errors import CannotDo
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: apical[openvino]")
@@ -79,6 +81,27 @@ def test_to_openvino(way, tmp_path):
     assert json.loads((tmp_path / "ir" / "network.json").read_text())["bundle"]["version"] == facts["version"]
     with pytest.raises(CannotDo, match="'ir' exists"):
         export_bundle(way / "bundle", tmp_path / "ir")
+
+
+def test_in_eight_bits_by_training_patients(way, tmp_path, a_file):
+    """Nearly the same probabilities; the store must be the bundle's, and have training patients."""
+    shutil.copytree(way / "bundle", tmp_path / "b")
+    store, catalogue = way / "frames", way / "catalogue.parquet"
+    assert export_bundle(tmp_path / "b", int8=(store, catalogue))["precision"] == "int8"
+    quick = Answerer.open(tmp_path / "b", runtime="onnxruntime")
+    assert "int8" in quick.runtime.name
+    exact = Answerer.open(way / "bundle", runtime="torch").look(1, str(a_file))[1]
+    assert np.abs(quick.look(1, str(a_file))[1].probabilities - exact.probabilities).max() < 0.05
+    bundle = open_bundle(way / "bundle")
+    few = calibration_windows(bundle, store, catalogue)
+    table = pl.read_parquet(catalogue)
+    assert len(few) == table.filter(pl.col("split") == "train").height
+    table.with_columns(split=pl.lit("test")).write_parquet(tmp_path / "c.parquet")
+    with pytest.raises(CannotDo, match="no clips of training patients"):
+        calibration_windows(bundle, store, tmp_path / "c.parquet")
+    other = replace(bundle, frames=bundle.frames.model_copy(update={"size": 99}))
+    with pytest.raises(CannotDo, match="made otherwise"):
+        calibration_windows(other, store, catalogue)
 
 
 def test_a_bundle_that_was_exported_is_whole(exported):

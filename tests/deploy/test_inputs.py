@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from apical.deploy.inputs import all_inputs, listed_files
+from apical.deploy.inputs import all_inputs, standard_input
 from apical.errors import WrongCall
 
 
@@ -52,11 +52,27 @@ def test_a_catalogue_gives_its_clips_with_sectors_studies_and_problems(way, tmp_
     assert {one.problem for one in all_inputs([tmp_path / "c.parquet"])} == {"damaged"}
 
 
-def test_lists_of_files():
-    assert listed_files("a b.dcm\n\n c.dcm\n") == ["a b.dcm", " c.dcm"]
-    assert listed_files("a\nb.dcm\0c.dcm\0") == ["a\nb.dcm", "c.dcm"]
-    with pytest.raises(WrongCall, match="list of files is empty"):
-        listed_files("\n \n")
+def test_lists_of_files_on_standard_input():
+    for data, expected in (
+        (b"a b.dcm\n\n c.dcm\n", ["a b.dcm", " c.dcm"]),
+        (b"a.dcm\r\nb.dcm", ["a.dcm", "b.dcm"]),
+        (b"a\nb.dcm\0c.dcm\0", ["a\nb.dcm", "c.dcm"]),
+        (b"\xff.dcm\n", ["\udcff.dcm"]),
+    ):
+        with standard_input(data) as found:
+            assert found == expected
+    with pytest.raises(WrongCall, match="standard input is empty"), standard_input(b"\n \n"):
+        pass
+
+
+def test_a_clip_on_standard_input(a_file, tree):
+    for file in (a_file, tree / "some.zip"):
+        with standard_input(file.read_bytes()) as (copy,):
+            assert Path(copy).read_bytes() == file.read_bytes()
+            assert len(all_inputs([copy])) == 1
+            assert ("zip://" in all_inputs([copy])[0].place) == (file.suffix == ".zip")
+            assert os.stat(Path(copy).parent).st_mode & 0o077 == 0
+        assert not os.path.exists(copy)
 
 
 def test_what_names_no_file(tree):

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from apical.cli.options import DONE, Json, Quiet
 from apical.console import Console
+from apical.errors import WrongCall
 
 
 class MakesByDefault(TyperGroup):
@@ -87,6 +88,11 @@ def export(
             help="Where to write it, if not into the bundle: a .onnx file, or a folder for OpenVINO."
         ),
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(help="In eight bits; ranges are seen on training patients' frames of this store."),
+    ] = None,
+    catalogue: Annotated[Path | None, typer.Option(help="Catalogue of that store.")] = None,
     quiet: Quiet = False,
     json_output: Json = False,
 ) -> int:
@@ -96,9 +102,11 @@ def export(
     """
     from apical.deploy.exporting import export_bundle
 
+    if (int8 is None) != (catalogue is None):
+        raise WrongCall("--int8 and --catalogue belong together", "give both, or neither")
+    calibration = None if int8 is None or catalogue is None else (int8, catalogue)
     console = Console(json_output=json_output, quiet=quiet)
-    with console.progress("Exporting") as progress:
-        facts = export_bundle(bundle, to)
-        progress(1, 1)
-    console.result(facts, [f"network of bundle {facts['version']} as {facts['format']} → {to or bundle}"])
+    facts = export_bundle(bundle, to, int8=calibration)
+    said = f"network of bundle {facts['version']} as {facts['format']}, {facts['precision']} → {to or bundle}"
+    console.result(facts, [said])
     return DONE

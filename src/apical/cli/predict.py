@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,7 @@ def predict(
     from apical.deploy.answers import HEADING, answer_line, check_ending, records
     from apical.deploy.bundle import open_bundle
     from apical.deploy.exam import Studies
-    from apical.deploy.inputs import all_inputs, listed_files
+    from apical.deploy.inputs import all_inputs, standard_input
     from apical.deploy.predict import answers_of, predict_into
 
     console = Console(json_output=json_output, quiet=quiet)
@@ -65,10 +66,12 @@ def predict(
     )
     opened = open_bundle(bundle)
     taught = opened.facts["taught"]
-    given = [name for one in files for name in (listed_files(sys.stdin.read()) if one == STDIN else [one])]
-    inputs = all_inputs(given)
     lines, rows, seen, broken = [HEADING], [], Studies(), 0
-    with console.progress("Predicting") as progress:
+    with ExitStack() as stack, console.progress("Predicting") as progress:
+        if STDIN in files:
+            piped = stack.enter_context(standard_input(sys.stdin.buffer.read()))
+            files = [name for one in files for name in (piped if one == STDIN else [one])]
+        inputs = all_inputs(files)
         found = (
             answers_of(inputs, opened, settings, source=bundle, tell=console.warn)
             if out is None

@@ -42,6 +42,9 @@ def serve(
         ),
     ] = None,
     pacs_days: Annotated[int | None, typer.Option(min=0, help="Look at studies so many days old.")] = None,
+    pacs_all_days: Annotated[
+        bool, typer.Option("--pacs-all-days", help="Look at all studies of the PACS, however old.")
+    ] = False,
     reply: Annotated[
         str | None, typer.Option(help="HOST:PORT:AETITLE to send reports to by C-STORE, not by DICOMweb.")
     ] = None,
@@ -71,6 +74,9 @@ def serve(
     if reply is not None:
         changes |= _reply(reply)
     settings = read_settings(ServeSettings, config, **changes)
+    if pacs_all_days and settings.pacs is not None:
+        everything = settings.pacs.model_copy(update={"days": None})
+        settings = settings.model_copy(update={"pacs": everything})
     serve_bundle(bundle, state, settings, Console().line)
     return DONE
 

@@ -40,7 +40,7 @@ class ReplySettings(Settings):
 
 
 class ServeSettings(Settings):
-    """How answers are served. See docs/service.md."""
+    """How answers are served. See docs/deployment.md."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="where it listens; beyond loopback needs a token"

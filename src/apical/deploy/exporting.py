@@ -6,10 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from apical.deploy.bundle import open_bundle
+import numpy as np
+from numpy.typing import NDArray
+
+from apical.deploy.bundle import Bundle, open_bundle
 from apical.deploy.packing import add_export
 from apical.errors import CannotDo
 from apical.files import write_atomically
+from apical.ingest.sampling import spread
+from apical.learn.clips import load_clips
+from apical.learn.windows import windows
+
+CALIBRATION = 256
 
 AFTER = (
     "log-softmax of the logits, mean over the clip's windows; then the bundle's calibration (weights and "
@@ -17,7 +25,9 @@ AFTER = (
 )
 
 
-def export_bundle(bundle: Path, to: Path | None = None) -> dict[str, Any]:
+def export_bundle(
+    bundle: Path, to: Path | None = None, *, int8: tuple[Path, Path] | None = None
+) -> dict[str, Any]:
     """Export the network of a bundle.
 
     Args:
@@ -25,18 +35,24 @@ def export_bundle(bundle: Path, to: Path | None = None) -> dict[str, Any]:
         to: None: into the bundle, as ONNX. A file that ends in .onnx: ONNX, and a .json beside it with the
             bundle's facts and what is to be done with the outputs. Else a folder to make, with OpenVINO's
             files and that .json.
+        int8: in eight bits, with ranges of training patients' frames: their store and its catalogue.
 
     Returns:
         its ``version``, ``format``, ``opset`` and ``precision``.
 
     Raises:
-        CannotDo: a package is missing, the network cannot be exported, or a file cannot be written.
+        CannotDo: a package is missing, the network cannot be exported, the store has other frames than the
+            bundle's or none of training patients, or a file cannot be written.
     """
     from apical.deploy.export import OPSET, export_onnx, to_openvino
+    from apical.deploy.quantise import quantise
 
     opened = open_bundle(bundle)
     onnx = export_onnx(opened.classifier, input_size=opened.input_size, frame_size=opened.frames.size)
     about: dict[str, Any] = {"format": "onnx", "opset": OPSET, "precision": "f32"}
+    if int8 is not None:
+        onnx = quantise(onnx, calibration_windows(opened, *int8))
+        about["precision"] = "int8"
     if to is None:
         add_export(bundle, onnx, about)
     else:
@@ -52,3 +68,25 @@ def export_bundle(bundle: Path, to: Path | None = None) -> dict[str, Any]:
             write_atomically(to / "network.json", spec)
             about["format"] = "openvino"
     return {"version": opened.model_version, **about}
+
+
+def calibration_windows(bundle: Bundle, store: Path, catalogue: Path) -> NDArray[np.uint8]:
+    """At most `CALIBRATION` windows (w, t, s, s) of training patients' clips, evenly over the store.
+
+    Raises:
+        CannotDo: there are none, or the frames were made otherwise than the bundle's.
+    """
+    clips = load_clips(store, catalogue, bundle.vocabulary)
+    if clips.made != bundle.frames:
+        raise CannotDo(
+            "the frame store was made otherwise than the bundle's frames", "give the one of its run"
+        )
+    clips = clips.in_split("train")
+    if not len(clips):
+        raise CannotDo(
+            "the catalogue has no clips of training patients", "split it with 'apical labels split'"
+        )
+    chosen = np.zeros(len(clips), bool)
+    chosen[spread(len(clips), CALIBRATION)] = True
+    few = clips.select(chosen)
+    return few.read(windows(few.first, few.count, bundle.window)[1])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from apical.catalogue import read_catalogue
 from apical.errors import WrongCall
+from apical.ingest.formats import HEAD, kind_of
 from apical.ingest.places import as_place, is_remote
 from apical.ingest.walk import walk
 
@@ -77,17 +80,27 @@ def _rows(path: Path) -> Iterator[Input]:
         yield Input(place, problem, sector, study)
 
 
-def listed_files(text: str) -> list[str]:
-    """The files that a list names, one a line, or with zero bytes between them, as ``find -print0`` writes.
+@contextmanager
+def standard_input(data: bytes) -> Iterator[list[str]]:
+    """The files that standard input names, or, if it is itself a clip or an archive, a private copy of it.
+
+    A list has one path a line, or zero bytes between them, as ``find -print0`` writes.
 
     Raises:
-        WrongCall: it names none.
+        WrongCall: it is empty.
     """
-    lines = text.split("\0") if "\0" in text else text.splitlines()
-    found = [line for line in lines if line.strip()]
+    kind = kind_of(data[:HEAD])
+    if kind is not None:
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / ("stdin.zip" if kind == "zip" else "stdin")
+            copy.write_bytes(data)
+            yield [str(copy)]
+        return
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    found = [os.fsdecode(line) for line in lines if line.strip()]
     if not found:
-        raise WrongCall("the list of files is empty", "pipe paths in, one a line")
-    return found
+        raise WrongCall("standard input is empty", "pipe a clip in, or paths, one a line")
+    yield found
 
 
 def all_inputs(given: Sequence[Path | str]) -> list[Input]:

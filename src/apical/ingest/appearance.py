@@ -7,6 +7,8 @@ by how much of the image has them, and how strongly.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +51,11 @@ TISSUE_SPAN = 0.48  # share of the image that the hull of its colours covers whe
 ROUGH = 0.028  # mean deviation from the surroundings, of the mean, below which there is no speckle
 
 
-def layout(frames: NDArray[np.uint8]) -> Mode | None:
+def layout(frames: Iterable[Picture]) -> Mode | None:
     """Whether a screen shows something else than one image.
 
     Args:
-        frames: (F, H, W) uint8 grey, of about 300 rows.
+        frames: (H, W) uint8 grey each, of about 300 rows.
 
     Returns:
         ``spectral``, ``m-mode``, ``dual``, ``report``, or None.
@@ -83,14 +85,15 @@ def _written(peak: Picture, low: Picture) -> float:
 
 def _strip(peak: Picture, image: Mask) -> Mode | None:
     """The kind of the first shape that is wide enough to be a strip of time."""
-    rows, columns = image.shape
-    reach = round(BEAT * columns)
-    beside = cv2.copyMakeBorder(image.astype(np.uint8), 0, 0, reach, reach, cv2.BORDER_CONSTANT)
+    outlines = cv2.findContours(image.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
+    if len(outlines) == 1 and not _is_wide(cv2.boundingRect(outlines[0])[2:], image.shape):
+        return None  # there is nothing to join
+    reach = round(BEAT * image.shape[1])
+    beside = cv2.copyMakeBorder(image.view(np.uint8), 0, 0, reach, reach, cv2.BORDER_CONSTANT)
     joined = cv2.morphologyEx(beside, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))[:, reach:-reach]
     stats = cv2.connectedComponentsWithStats(joined)[2]
     for x, y, width, height, _ in stats[1:]:
-        aspect = STRIP_ASPECT if width < WHOLE_WIDTH * columns else WHOLE_ASPECT
-        if width > STRIP_WIDTH * columns and height > STRIP_HEIGHT * rows and width > aspect * height:
+        if _is_wide((width, height), image.shape):
             box = slice(y, y + height), slice(x, x + width)
             smooth = cv2.GaussianBlur(peak[box], (0, 0), 2).astype(np.float32)
             across, down = (np.abs(cv2.Sobel(smooth, cv2.CV_32F, *way)).sum() for way in ((1, 0), (0, 1)))
@@ -99,6 +102,13 @@ def _strip(peak: Picture, image: Mask) -> Mode | None:
             if across > UPRIGHT * down or image[box].mean() > STRIP_FILLED:
                 return "spectral"
     return None
+
+
+def _is_wide(size: Sequence[int], screen: tuple[int, ...]) -> bool:
+    """Whether a shape of this (width, height) may be a strip on a screen of this (H, W)."""
+    (width, height), (rows, columns) = size, screen
+    aspect = STRIP_ASPECT if width < WHOLE_WIDTH * columns else WHOLE_ASPECT
+    return width > STRIP_WIDTH * columns and height > STRIP_HEIGHT * rows and width > aspect * height
 
 
 def _alike(pieces: list[Mask]) -> list[Mask]:
@@ -114,15 +124,12 @@ def _two_images(mask: Mask) -> bool:
     """
     rows = np.flatnonzero(mask.any(axis=1))
     lines = mask[rows]
-    edge = np.diff(lines.astype(np.int8), axis=1)
+    number, change = np.nonzero(lines[:, 1:] != lines[:, :-1])
+    gaps = (number[1:] == number[:-1]) & lines[number, change][:-1]  # between an end and a begin
     widths, centres = np.zeros(len(rows)), np.zeros(len(rows))
-    for number, line in enumerate(edge):
-        ends, begins = np.flatnonzero(line == -1), np.flatnonzero(line == 1)
-        begins = begins[begins > ends[0]] if ends.size else begins[:0]
-        if begins.size:
-            gaps = begins - ends[: begins.size]
-            widths[number] = gaps.max()
-            centres[number] = ends[gaps.argmax()] + gaps.max() / 2
+    for row, end, begin in zip(number[:-1][gaps], change[:-1][gaps], change[1:][gaps], strict=True):
+        if begin - end > widths[row]:
+            widths[row], centres[row] = begin - end, end + (begin - end) / 2
     columns = mask.shape[1]
     two = widths > GAP * columns
     if two.mean() < TWO_ROWS:
@@ -156,13 +163,15 @@ def largest_piece(frame: NDArray[np.uint8]) -> Mask:
 def _has_one_tint(frame: NDArray[np.uint8], mask: Mask) -> bool:
     """Whether all of an image is tinted, as by a map or a rendering, and not red and blue as in Doppler."""
     chroma, most = (values[mask].astype(np.float32) for values in _chroma(frame))
-    hue = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2HSV), np.uint8)[..., 0][mask]
     lit = most > DARK
+    tinted = lit & (chroma > TINTED * most)
+    count = np.count_nonzero(lit)
+    if not np.count_nonzero(tinted) > ALL_TINTED * count > 0:
+        return False
+    hue = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2HSV), np.uint8)[..., 0][mask]
     velocity = (hue < RED[0]) | (hue > RED[1]) | ((hue > BLUE[0]) & (hue < BLUE[1]))
     strong = lit & velocity & (chroma > STRONG * most)
-    tinted = lit & (chroma > TINTED * most)
-    count = int(lit.sum())
-    return bool(tinted.sum() > ALL_TINTED * count > 0 and strong.sum() < LEAST_VELOCITY * count)
+    return bool(np.count_nonzero(strong) < LEAST_VELOCITY * count)
 
 
 def _is_smooth(frame: NDArray[np.uint8], mask: Mask) -> bool:
@@ -179,21 +188,21 @@ def _grey(frame: NDArray[np.uint8]) -> Picture:
     return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def doppler(frames: NDArray[np.uint8], mask: Mask) -> Mode:
+def doppler(frames: Sequence[NDArray[np.uint8]], mask: Mask) -> Mode:
     """``colour``, ``tissue-doppler``, or ``2d`` where hardly anything is coloured or all is in one tint.
 
     Colour Doppler has its box on a part of the image. That of tissue spans most of it.
 
     Args:
-        frames: (F, H, W, 3) uint8 RGB, of about 300 rows.
+        frames: (H, W, 3) uint8 RGB each, of about 300 rows.
         mask: (H, W) bool, where the image is.
     """
-    coloured = np.any([_coloured(frame) for frame in frames], axis=0) & mask
+    coloured = np.any([_coloured(frame, mask) for frame in frames], axis=0)
     area = max(int(mask.sum()), 1)
     if coloured.sum() < LEAST_COLOUR * area:
         return "2d"
     if _has_one_tint(frames[len(frames) // 2], mask) and not any(
-        _more_saturated(frame, mask, _coloured(frame)) for frame in frames
+        _more_saturated(frame, mask, _coloured(frame, mask)) for frame in frames
     ):
         return "2d"
     return "tissue-doppler" if (hull(coloured) & mask).sum() > TISSUE_SPAN * area else "colour"
@@ -209,12 +218,15 @@ def _more_saturated(frame: NDArray[np.uint8], mask: Mask, coloured: Mask) -> boo
     return bool(np.median(outside) < LESS_SATURATED * np.median(inside))
 
 
-def _coloured(frame: NDArray[np.uint8]) -> Mask:
-    """Which pixels have a strong colour, as their neighbours do."""
+def _coloured(frame: NDArray[np.uint8], mask: Mask) -> Mask:
+    """Which pixels of a mask have a strong colour, as their neighbours do."""
     chroma, most = _chroma(frame)
-    coloured = (chroma > COLOURED) & (chroma > SATURATED * most)
-    opened = cv2.morphologyEx(coloured.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return np.asarray(opened > 0, bool)
+    coloured = chroma > COLOURED
+    if not (coloured & mask).any():
+        return np.zeros(mask.shape, bool)
+    coloured &= chroma > SATURATED * most
+    opened = cv2.morphologyEx(coloured.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray((opened > 0) & mask, bool)
 
 
 def _chroma(frame: NDArray[np.uint8]) -> tuple[Picture, Picture]:

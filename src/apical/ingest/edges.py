@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -163,11 +164,11 @@ def _row_ends(image: Mask, piece: Mask, step: Steps) -> _Ends:
 
 def _runs(image: Mask, rows: NDArray[np.intp]) -> Mask:
     """(rows, W): evidence with more of it at one side; a lone pixel is noise."""
-    lines = np.zeros((rows.size, image.shape[1] + 8), np.int16)
+    lines = np.zeros((rows.size, image.shape[1] + 8), np.uint8)
     for offset in (-1, 0, 1):
         lines[:, 4:-4] += image[np.clip(rows + offset, 0, image.shape[0] - 1)]
-    total = np.cumsum(np.pad(lines, ((0, 0), (1, 0))), axis=1)
-    ahead, behind = total[:, 9:] - total[:, 4:-5], total[:, 5:-4] - total[:, :-9]
+    around = cv2.boxFilter(lines, -1, (5, 1), normalize=False)
+    ahead, behind = around[:, 6:-2], around[:, 2:-6]
     return np.asarray((lines[:, 4:-4] > 0) & (np.maximum(ahead, behind) >= 4), bool)
 
 
@@ -184,14 +185,15 @@ def _half_height(step: Steps, rows: NDArray[np.intp], columns: NDArray[np.intp],
 
 def _fit_lines(ends: _Ends) -> Edges:
     """The two lines, with one slope unless both are well seen."""
-    lefts = [_outermost(ends.first + slope * ends.rows) for slope in SLOPES]
-    rights = [_outermost(-(ends.last - slope * ends.rows)) for slope in SLOPES]
-    score = np.array([[left[1], right[1]] for left, right in zip(lefts, rights, strict=True)])
+    slanted = SLOPES[:, None] * ends.rows
+    lefts, left_scores = _outermost_of_each(ends.first + slanted)
+    rights, right_scores = _outermost_of_each(-(ends.last - slanted))
+    score = np.stack([left_scores, right_scores], axis=1)
     one = other = int(score.sum(axis=1).argmax())
     best = score.max(axis=0)
     if (best > SEEN_TILTED * ends.rows.size).all() and score[one].sum() < TILTED * best.sum():
         one, other = (int(index) for index in score.argmax(axis=0))
-    edges = Edges((lefts[one][0], float(SLOPES[one])), (-rights[other][0], float(SLOPES[other])))
+    edges = Edges((float(lefts[one]), float(SLOPES[one])), (-float(rights[other]), float(SLOPES[other])))
     for close in (2.5, CLOSE, CLOSE):
         edges = _least_squares(edges, ends, close)
     return edges
@@ -199,11 +201,17 @@ def _fit_lines(ends: _Ends) -> Edges:
 
 def _outermost(values: Floats) -> tuple[float, float]:
     """The value near which most lie while few lie below it, and their number less those below."""
-    values = np.sort(values)
-    below = np.arange(values.size)
-    near = np.searchsorted(values, values + 2 * CLOSE, side="right") - below
-    best = int((near - below).argmax())
-    return float(values[best] + CLOSE), float(near[best] - below[best])
+    (found,), (score,) = _outermost_of_each(values[None])
+    return float(found), float(score)
+
+
+def _outermost_of_each(values: Floats) -> tuple[Floats, Floats]:
+    """`_outermost` of every row of (N, V): (N,) each."""
+    values = np.sort(values, axis=1)
+    not_above = np.array([row.searchsorted(row + 2 * CLOSE, side="right") for row in values])
+    score = not_above - 2 * np.arange(values.shape[1])
+    best = (np.arange(len(values)), score.argmax(axis=1))
+    return values[best] + CLOSE, score[best].astype(float)
 
 
 def _on(edges: Edges, ends: _Ends, close: float) -> tuple[Mask, Mask]:

@@ -6,6 +6,7 @@ cine the image is what moves (speckle does, letters do not); in a still it is wh
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -98,10 +99,12 @@ def letter_height(shape: tuple[int, ...]) -> int:
     return max(7, round(min(shape) / 28))
 
 
-def extremes(frames: NDArray[np.uint8]) -> tuple[Picture, Picture]:
-    """The brightest and the darkest that each pixel becomes: (F, H, W) to two (H, W) uint8."""
-    peak, low = frames[0].copy(), frames[0].copy()
-    for frame in frames[1:]:
+def extremes(frames: Iterable[Picture]) -> tuple[Picture, Picture]:
+    """The brightest and the darkest that each pixel becomes: (H, W) uint8 each to two of them."""
+    following = iter(frames)
+    peak = next(following).copy()
+    low = peak.copy()
+    for frame in following:
         cv2.max(peak, frame, dst=peak)
         cv2.min(low, frame, dst=low)
     return peak, low
@@ -120,11 +123,13 @@ def collect(peak: Picture, low: Picture, allowed: Mask, known: Mask) -> Evidence
     for picture in (peak, low):  # a clock's light digits stand out in the one, its dark ones in the other
         furniture |= find_writing(picture, picture, letter_height(peak.shape), cine=False)
     usable = allowed & known & ~furniture
-    darker = (peak < level - DARKER) & allowed & known & ~_strokes_on_light(peak, level)
+    darker = (peak < level - DARKER) & allowed & known
+    if darker.any():  # never on a black screen
+        darker &= ~_strokes_on_light(peak, level)
     lit = (peak > level + LIT) & usable
     change = np.asarray(cv2.subtract(peak, low), np.uint8)
     moved = (change > max(MOVED, NOISE * _commonest(change))) & usable
-    cine = bool(moved.mean() > LEAST_MOTION)
+    cine = bool(np.count_nonzero(moved) / moved.size > LEAST_MOTION)
     seen = moved if cine else lit
     flat = _flat(peak, level, FLAT if cine else FLAT_STILL) & (lit | moved)
     beside = _mostly_outside(flat, _around(solid_pieces((seen & ~flat) | darker), peak.shape))
@@ -210,10 +215,15 @@ def _around(pieces: list[Mask], shape: tuple[int, ...]) -> Mask:
 
 def _mostly_outside(mask: Mask, around: Mask) -> Mask:
     """The pieces of a mask that lie outside another for the most part."""
-    labels = cv2.connectedComponents(mask.astype(np.uint8))[1]
-    sizes = np.maximum(np.bincount(labels.ravel()), 1)
-    inside = np.bincount(labels[around], minlength=sizes.size) / sizes
-    return np.asarray(mask & (inside < BESIDE)[labels], bool)
+    found = np.zeros(mask.shape, bool)
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if width:
+        box = slice(y, y + height), slice(x, x + width)
+        labels = cv2.connectedComponents(mask[box].view(np.uint8))[1]
+        sizes = np.maximum(np.bincount(labels.ravel()), 1)
+        inside = np.bincount(labels[around[box]], minlength=sizes.size) / sizes
+        found[box] = mask[box] & (inside < BESIDE)[labels]
+    return found
 
 
 def _stroke_width(shape: tuple[int, ...]) -> int:
@@ -240,11 +250,11 @@ def solid_pieces(image: Mask, *, apart: bool = False) -> list[Mask]:
         closed = cv2.morphologyEx(filled, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
         solid = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disc)
         found = cv2.dilate(solid, np.ones((letter, letter), np.uint8))
-    labels, stats = cv2.connectedComponentsWithStats(found)[1:3]
+    labels = cv2.connectedComponents(found)[1]
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0  # what is no piece
     if apart:
         labels = cv2.dilate(labels.astype(np.float32), np.ones((5, 5))).astype(np.int32)
-    areas = stats[:, cv2.CC_STAT_AREA]
-    areas[0] = 0  # what is no piece
     inner = labels[letter:-letter, letter:-letter]
     return [
         cv2.resize(

@@ -8,6 +8,7 @@ where the evidence between the edges stops for good; in the dark far field that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,24 +91,29 @@ def fit_fan(image: Mask, piece: Mask, known: Mask, step: Steps) -> Fan | None:
 def _fit_ends(edges: Edges, image: Mask, known: Mask, step: Steps) -> Fan | None:
     """Both ends, each as an arc about the apex or flat, whichever is the sharper."""
     image, known, step = image[:, ::2], known[:, ::2], step[:, ::2]  # every other pixel of a row is enough
-    y, x = np.mgrid[0 : image.shape[0], 0 : 2 * image.shape[1] : 2].astype(np.float32)
+    y: NDArray[Any] = np.arange(image.shape[0], dtype=np.float32)[:, None]
+    x: NDArray[Any] = np.arange(0, 2 * image.shape[1], 2, dtype=np.float32)
     left, right = edges.at(y)
     left, right = np.maximum(left, edges.window[0]), np.minimum(right, edges.window[1])
     inside = (x > left + 2) & (x < right - 2)
     if edges.apex is not None:
         inside &= y > edges.apex[1]
-    if inside.sum() < 100:
+    if np.count_nonzero(inside) < 100:
         return None
     beside = (x < left - MARGIN) | (x > right + MARGIN)
     known = known & ~_unclear_rows(image, inside, beside)[:, None]
-    distances = [(True, y[inside])]
+    x, y = (np.broadcast_to(values, inside.shape)[inside] for values in (x, y))
+    distances = [(True, y)]
     if edges.apex is not None:
-        distances.append((False, np.hypot(x[inside] - edges.apex[0], y[inside] - edges.apex[1])))
+        distances.append((False, np.hypot(x - edges.apex[0], y - edges.apex[1])))
+    kinds = (known.view(np.uint8) + (image & known))[inside]  # 0: not known, 1: known, 2: and image
+    brightness = (step * known)[inside].astype(float)
     near, far = [], []
     for flat, distance in distances:
         bins = distance.astype(int)
-        weights = (None, known[inside], (image & known)[inside], (step * known)[inside])
-        profile = _Profile(*(np.bincount(bins, weights=weight).astype(float) for weight in weights))
+        counts = np.bincount(3 * bins + kinds, minlength=3 * (bins.max() + 1)).reshape(-1, 3).astype(float)
+        pixels, clear, lit = counts.sum(axis=1), counts[:, 1] + counts[:, 2], counts[:, 2]
+        profile = _Profile(pixels, clear, lit, np.bincount(bins, weights=brightness).astype(float))
         at, sharp = profile.without_writing().end()
         far.append((sharp if flat else ROUND * sharp, End(at, flat)))
         at, sharp = profile.reversed().without_writing().end()
@@ -117,9 +123,14 @@ def _fit_ends(edges: Edges, image: Mask, known: Mask, step: Steps) -> Fan | None
 
 def _unclear_rows(image: Mask, inside: Mask, beside: Mask) -> Mask:
     """Rows with as much evidence beside the edges as between them: a trace or text crosses them."""
-    between = (image & inside).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
-    outside = (image & beside).sum(axis=1) / np.maximum(beside.sum(axis=1), 1)
+    between = _by_row(image & inside) / np.maximum(_by_row(inside), 1)
+    outside = _by_row(image & beside) / np.maximum(_by_row(beside), 1)
     return np.asarray((outside > ALIKE * between) & (outside > 0), bool)
+
+
+def _by_row(mask: Mask) -> NDArray[Any]:
+    """How many pixels of each row are in a mask."""
+    return np.asarray(mask.sum(axis=1, dtype=np.int16))
 
 
 @dataclass(frozen=True)
@@ -183,8 +194,10 @@ def clip_to_window(polygon: Points, window: tuple[float, ...]) -> Points:
     for axis, limit, sign in ((0, window[0], 1), (1, window[1], 1), (0, window[2], -1), (1, window[3], -1)):
         if not np.isfinite(limit) or not len(polygon):
             continue
-        before = np.roll(polygon, 1, axis=0)
-        inside, was_inside = sign * polygon[:, axis] >= sign * limit, sign * before[:, axis] >= sign * limit
+        inside = sign * polygon[:, axis] >= sign * limit
+        if inside.all():
+            continue
+        before, was_inside = np.roll(polygon, 1, axis=0), np.roll(inside, 1)
         rise = np.where(inside != was_inside, polygon[:, axis] - before[:, axis], 1.0)
         crossing = before + (polygon - before) * ((limit - before[:, axis]) / rise)[:, None]
         both = np.stack([crossing, polygon], axis=1).reshape(-1, 2)

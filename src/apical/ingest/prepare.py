@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,25 +54,46 @@ def prepare(clip: Clip, settings: FrameSettings, sector: Sector | None = None) -
         OtherMode: the clip shows something else than a 2-D image.
         ClipProblem: no sector is found in it, it cannot be decoded, or it is not what `sector` is of.
     """
+    chosen = chosen_frames(clip, settings)
+    found = find_sector_of(clip, sector)
+    scale, frames = cut_frames(clip, chosen, found, settings.size)
+    pixel_mm = clip.facts.pixel_mm[0] / scale if clip.facts.pixel_mm else None
+    return Prepared("2d", frames, np.array(chosen, np.int64), phases(clip.facts, chosen), pixel_mm)
+
+
+def chosen_frames(clip: Clip, settings: FrameSettings) -> list[int]:
+    """The numbers of the frames that are taken of a clip, rising."""
+    by_cycle = settings.sampling == "cycle"
+    chosen = over_one_cycle(clip.facts, settings.frames_per_clip) if by_cycle else None
+    return chosen or spread(clip.facts.frames, settings.frames_per_clip)
+
+
+def find_sector_of(clip: Clip, sector: Sector | None = None) -> Sector:
+    """Where the image is; a sector that was found before is checked for its size only.
+
+    Raises:
+        OtherMode, ClipProblem: as `prepare`.
+    """
     facts = clip.facts
     if facts.mode not in (None, "2d"):
         raise OtherMode(facts.mode)
-    by_cycle = settings.sampling == "cycle"
-    chosen = over_one_cycle(facts, settings.frames_per_clip) if by_cycle else None
-    chosen = chosen or spread(facts.frames, settings.frames_per_clip)
     if sector is None:
         seen = triage(clip)
         if seen.mode != "2d" or seen.sector is None:
             raise OtherMode(seen.mode)
-        sector = seen.sector
-    elif sector.size != (facts.rows, facts.columns):
+        return seen.sector
+    if sector.size != (facts.rows, facts.columns):
         raise ClipProblem(CHANGED)
-    x0, y0, x1, y1 = sector.box
-    frames = clip.frames(chosen, half=min(x1 - x0, y1 - y0) >= 2 * settings.size)
-    scale, found = squares(frames, sector, settings.size, facts.pixel_aspect)
-    pixel_mm = facts.pixel_mm[0] / scale if facts.pixel_mm else None
-    return Prepared("2d", found, np.array(chosen, np.int64), phases(facts, chosen), pixel_mm)
+    return sector
 
+
+def cut_frames(
+    clip: Clip, numbers: Sequence[int], sector: Sector, size: int
+) -> tuple[float, NDArray[np.uint8]]:
+    """Decode frames of a clip and make `squares` of them; raises `ClipProblem`."""
+    x0, y0, x1, y1 = sector.box
+    frames = clip.frames(numbers, half=min(x1 - x0, y1 - y0) >= 2 * size)
+    return squares(frames, sector, size, clip.facts.pixel_aspect)
 
 def squares(
     frames: Iterable[NDArray[np.uint8]], sector: Sector, size: int, pixel_aspect: float

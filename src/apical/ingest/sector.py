@@ -30,7 +30,7 @@ from apical.ingest.evidence import (
 )
 from apical.ingest.facts import Region
 from apical.ingest.fan import Points, clip_to_window, fit_fan
-from apical.ingest.writing import Mask, find_writing
+from apical.ingest.writing import Mask, Picture, find_writing
 
 Box = tuple[int, int, int, int]
 Candidate = tuple[str, Points, float]  # kind, outline, confidence
@@ -95,7 +95,7 @@ class Sector:
     @property
     def kept(self) -> float:
         """The share of the outline's inside that holes have left."""
-        return float(self.mask.sum() / max(1, self._filled.sum()))
+        return int(np.count_nonzero(self.mask)) / max(1, int(np.count_nonzero(self._filled)))
 
     def without(self, written: Mask) -> Sector:
         """With further holes, where `written`, of the shape of `box`, is True."""
@@ -157,14 +157,18 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
     Raises:
         ClipProblem: no sector can be told from the rest of the screen.
     """
-    height, width = frames.shape[1:]
+    return find_sector_between(*extremes(frames), len(frames), regions)
+
+
+def find_sector_between(peak: Picture, low: Picture, frames: int, regions: tuple[Region, ...] = ()) -> Sector:
+    """`find_sector` from the `extremes` of so many frames, (H, W) uint8 each."""
+    height, width = peak.shape
     tagged, blank = read_regions(regions, height, width)
     box = tagged or (0, 0, width, height)
     allowed, known = np.zeros((height, width), np.uint8), np.ones((height, width), np.uint8)
     allowed[box[1] : box[3], box[0] : box[2]] = 1
     for x0, y0, x1, y1 in blank:
         known[y0:y1, x0:x1] = 0
-    peak, low = extremes(frames)
 
     factor = reduction((height, width))
     small = [reduced(picture, factor) for picture in (peak, low, allowed, known)]
@@ -177,14 +181,14 @@ def find_sector(frames: NDArray[np.uint8], regions: tuple[Region, ...] = ()) -> 
         if len(outline) < 3 or (bright_screen and kind in ("linear", "outline")):
             continue
         mask = _fill(outline, evidence.image.shape)
-        share = int((mask & evidence.known).sum())
+        share = np.count_nonzero(mask & evidence.known)
         least = LEAST_CONFIDENCE_OF_HULL if kind == "outline" and not tagged else LEAST_CONFIDENCE
         if confidence >= least and SMALLEST_SHARE * area <= share <= most and _plausible(mask, evidence):
             corners = np.round(outline * factor + (factor - 1) / 2, 1)  # as it is written, see `to_json`
             found = Sector(kind, corners, tuple(map(_corners, blank)), (height, width), confidence)
             x0, y0, x1, y1 = found.box
             letter = letter_height(found.size)
-            few = evidence.cine and len(frames) <= FEW_FRAMES
+            few = evidence.cine and frames <= FEW_FRAMES
             for cine in (True, False) if few else (evidence.cine,):
                 written = find_writing(peak[y0:y1, x0:x1], low[y0:y1, x0:x1], letter, cine=cine)
                 masked = found.without(written)
@@ -276,8 +280,8 @@ def _plausible(mask: Mask, evidence: Evidence) -> bool:
     aspect = xs.size / ys.size
     return bool(
         1 / LONGEST_ASPECT <= aspect <= LONGEST_ASPECT
-        and evidence.image[mask].mean() >= LEAST_LIT
-        and evidence.image[~mask].sum() <= MOST_OUTSIDE * (~mask).sum()
+        and np.count_nonzero(evidence.image & mask) / np.count_nonzero(mask) >= LEAST_LIT
+        and np.count_nonzero(evidence.image & ~mask) <= MOST_OUTSIDE * np.count_nonzero(~mask)
         and evidence.peak[mask].std() >= LEAST_CONTRAST
     )
 

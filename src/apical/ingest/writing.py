@@ -8,6 +8,9 @@ tissue cannot be told from it and may stay.
 
 from __future__ import annotations
 
+from math import ceil
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -45,19 +48,28 @@ def find_writing(
         hows = (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)
         strokes, least = [_stands_out(peak, bold, how) > contrast for how in hows], STILL_STROKES
     rows = max(3, letter // 2)
-    written = np.zeros(peak.shape, np.uint8)
+    written = np.zeros(peak.shape, bool)
     for light_or_dark in strokes:
-        begins = light_or_dark.astype(np.uint8)
+        begins = light_or_dark.copy()
         begins[:, 1:] &= ~light_or_dark[:, :-1]
-        crossed = cv2.boxFilter(begins, cv2.CV_16U, (2 * letter, rows), normalize=False)
-        written |= crossed >= least * rows
-    if not written.any():
-        return written.astype(bool)
-    grown = cv2.dilate(written, np.ones((letter | 1, letter | 1), np.uint8))
-    labels, stats = cv2.connectedComponentsWithStats(grown)[1:3]
-    large = stats[:, cv2.CC_STAT_AREA] >= 2 * letter**2
-    large[0] = False
-    return np.asarray(large[labels], dtype=bool)
+        crossed = cv2.boxFilter(begins.view(np.uint8), cv2.CV_16U, (2 * letter, rows), normalize=False)
+        written |= crossed >= ceil(least * rows)
+    grown: Any = cv2.dilate(written.view(np.uint8), np.ones((letter | 1, letter | 1), np.uint8))
+    _remove_small(grown, 2 * letter**2)
+    return np.asarray(grown.view(bool))
+
+
+def _remove_small(mask: Picture, least: int) -> None:
+    """Set the pieces of a mask of 0 and 1 to 0 that have fewer pixels than `least`."""
+    outlines, links = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    for outline, link in zip(outlines, links[0] if outlines else (), strict=True):
+        if link[3] < 0:  # not that of a hole
+            x, y, width, height = cv2.boundingRect(outline)
+            part = mask[y : y + height, x : x + width]
+            labels = cv2.connectedComponents(part)[1]  # of others too, of which a part may be in the box
+            piece = labels == labels[outline[0, 0, 1] - y, outline[0, 0, 0] - x]
+            if np.count_nonzero(piece) < least:
+                part[piece] = 0
 
 
 def _lasting_strokes(peak: Picture, low: Picture, letter: int, bold: int) -> list[Mask]:
@@ -67,7 +79,7 @@ def _lasting_strokes(peak: Picture, low: Picture, letter: int, bold: int) -> lis
     still = change <= BOLD_CHANGE
     light = (_stands_out(low, bold) > BOLD_CONTRAST) & still
     light |= (_stands_out(low, thin) > THIN_CONTRAST) & (change <= THIN_CHANGE)
-    quiet = cv2.blur(255 * still.astype(np.uint8), (letter, letter)) > 255 * QUIET
+    quiet = cv2.blur(255 * still.view(np.uint8), (letter, letter)) > int(255 * QUIET)
     if not quiet.any():
         return [light]
     return [light, (_stands_out(peak, bold, cv2.MORPH_BLACKHAT) > BOLD_CONTRAST) & quiet]

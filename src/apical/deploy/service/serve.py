@@ -109,6 +109,7 @@ def serve(
         threading.Thread(target=_tidy, args=(queue, spool, settings, stopping), daemon=True).start()
         ready = lambda: workers.is_ready and not stopping.is_set()  # noqa: E731
         app = make_app(Parts(queue, spool, metrics, token, ready, model, notify), settings)
+        listener.listen(CONNECTIONS)  # who calls from now on waits for what follows
         tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
         _run(app, listener, settings, stopping)
         log("stopping")
