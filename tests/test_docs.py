@@ -236,4 +236,4 @@ def test_the_guide_to_deployment(exports, way):
         else:
             assert run(cheaply(line)) == 0, line
     assert Path("answers.parquet").exists()
-    assert Path("network.json").exists()
+    assert Path("network.onnx.json").exists()

@@ -23,7 +23,7 @@ def bundle(way):
 class Scripted:
     """A runtime that says of each frame what its brightest corner pixel says to."""
 
-    name = "scripted"
+    name, precision = "scripted", "f32"
 
     def __init__(self, views, script):
         self.views, self.script, self.asked = views, list(script), []
@@ -92,6 +92,19 @@ def test_what_is_said_of_frames_stands_in_the_order_of_the_clip(bundle, long_cli
     _, seen = Answerer(many, Scripted(len(bundle.vocabulary), said)).look(1, long_clip)
     assert seen.by_frame.argmax(axis=1).tolist() == list(range(8))
     assert np.all(np.diff(seen.starts) > 0)
+
+
+def test_a_network_that_gives_no_numbers_is_a_problem(bundle, a_file):
+    class Broken(Scripted):
+        precision = "int8"
+
+        def __call__(self, frames):
+            return super().__call__(frames)._replace(logits=np.full((len(frames), self.views), np.nan))
+
+    answer = Answerer(of_many_frames(bundle), Broken(13, [0] * 8)).answer(1, str(a_file))
+    assert answer.problem == "the network gives no numbers for it"
+    assert answer.view is None
+    assert answer.model == f"{bundle.model_version}-int8"
 
 
 def test_a_broken_file_is_a_record(bundle, tmp_path):

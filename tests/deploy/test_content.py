@@ -58,9 +58,44 @@ def test_a_damaged_zip_and_an_absurd_one(zipped, monkeypatch):
 def test_another_zip_is_not_replaced(way, tmp_path):
     with zipfile.ZipFile(tmp_path / "thesis.zip", "w") as archive:
         archive.writestr("thesis.txt", "all my work")
-    with pytest.raises(CannotDo, match=r"'thesis.zip' is not a whole bundle"):
+    with pytest.raises(CannotDo, match=r"'thesis.zip' exists and is not a bundle"):
         make_bundle(way / "runs" / "probe", tmp_path / "thesis.zip")
     assert zipfile.ZipFile(tmp_path / "thesis.zip").namelist() == ["thesis.txt"]
+
+
+def test_a_zip_that_holds_more_is_not_replaced(way, tmp_path):
+    shutil.copytree(way / "bundle", tmp_path / "z" / "bundle")
+    (tmp_path / "z" / "bundle" / "notes.txt").write_text("mine")
+    shutil.make_archive(str(tmp_path / "b"), "zip", tmp_path / "z")
+    with pytest.raises(CannotDo, match="holds other files too"):
+        add_export(tmp_path / "b.zip", b"network", {})
+
+
+def test_zips_of_other_systems(way, tmp_path):
+    """Backslashes, and what a desktop leaves beside the folder."""
+    with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+        for file in (way / "bundle").iterdir():
+            info = zipfile.ZipInfo("x")
+            info.filename = f"bundle\\{file.name}"
+            archive.writestr(info, file.read_bytes())
+        archive.writestr("__MACOSX/bundle/._bundle.json", b"")
+        archive.writestr(".DS_Store", b"")
+    assert same(open_bundle(tmp_path / "w"), open_bundle(way / "bundle"))
+    assert add_export(tmp_path / "w", b"network", {}).onnx == b"network"
+
+
+def test_facts_that_are_nested_without_end(way, tmp_path):
+    shutil.copytree(way / "bundle", tmp_path / "copy")
+    (tmp_path / "copy" / "bundle.json").write_text("[" * 200_000)
+    with pytest.raises(CannotDo, match="not a whole bundle"):
+        open_bundle(tmp_path / "copy")
+
+
+def test_an_export_needs_no_card(way, tmp_path):
+    shutil.copytree(way / "bundle", tmp_path / "copy")
+    (tmp_path / "copy" / "MODEL_CARD.md").unlink()
+    add_export(tmp_path / "copy", b"network", {})
+    assert "not a medical device" in (tmp_path / "copy" / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.parametrize("form", ["folder", "zip"])

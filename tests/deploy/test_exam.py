@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apical.deploy.answers import Answer
-from apical.deploy.exam import summarise
+from apical.deploy.exam import Studies
 
 VIEWS = ["PLAX", "A4C", "A2C"]
+
+
+def summarise(answers):
+    studies = Studies()
+    for answer in answers:
+        studies.add(answer)
+    return studies.summaries()
 
 
 def clip(study="1", view="PLAX", doubtful=False, **more):

@@ -12,6 +12,7 @@ from apical.deploy.answering import Answerer, log_softmax
 from apical.deploy.bundle import open_bundle
 from apical.deploy.exporting import calibration_windows, export_bundle
 from apical.errors import CannotDo
+from apical.judge.calibration import Scaling
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: apical[openvino]")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed: apical[openvino]")
@@ -48,7 +49,9 @@ def test_beside_the_bundle_with_all_that_is_needed_to_use_it(way, a_file, tmp_pa
     """From the file and its .json alone, with onnxruntime and numpy, come the probabilities of the answer."""
     facts = export_bundle(way / "bundle", tmp_path / "network.onnx")
     assert facts["format"] == "onnx"
-    spec = json.loads((tmp_path / "network.json").read_text())
+    with pytest.raises(CannotDo, match=r"'network.onnx' exists"):
+        export_bundle(way / "bundle", tmp_path / "network.onnx")
+    spec = json.loads((tmp_path / "network.onnx.json").read_text())
     answer, seen = Answerer.open(way / "bundle", runtime="torch").look(1, str(a_file))
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
     logits = dict(
@@ -58,18 +61,20 @@ def test_beside_the_bundle_with_all_that_is_needed_to_use_it(way, a_file, tmp_pa
             strict=True,
         )
     )["logits"]
-    calibration = spec["bundle"]["calibration"]
-    pooled = log_softmax(logits).mean(axis=0)
-    if calibration["kind"] == "none":
-        assert set(calibration["weight"]) == {1.0}
-    shut = pooled < -5e3
-    centred = pooled - pooled[~shut].mean()
-    scaled = centred * calibration["weight"] + np.array(calibration["bias"])
-    scaled[shut] = -np.inf
-    probabilities = np.exp(scaled) / np.exp(scaled).sum()
     views = [view["name"] for view in spec["bundle"]["views"]]
-    assert views[probabilities.argmax()] == answer.likeliest
-    assert probabilities.max() == pytest.approx(answer.probability, abs=1e-4)
+    taught = np.isin(views, spec["bundle"]["taught"])
+    bundle = open_bundle(way / "bundle")
+    random = np.random.default_rng(0)
+    vector = Scaling("vector", tuple(random.uniform(0.5, 2, 13)), tuple(random.normal(0, 1, 13)))
+    pooled = log_softmax(logits).mean(axis=0)
+    for scaling in (bundle.scaling, vector):
+        other = Answerer(replace(bundle, scaling=scaling), Answerer.of(bundle, runtime="torch").runtime)
+        centred = pooled - pooled[taught].mean()  # word for word what the file says
+        scaled = np.exp(np.where(taught, centred * scaling.weight + np.array(scaling.bias), -np.inf))
+        seen = other.look(1, str(a_file))[1]
+        np.testing.assert_allclose(scaled / scaled.sum(), seen.probabilities, atol=1e-4)
+    assert spec["bundle"]["calibration"]["weight"] == list(bundle.scaling.weight)
+    assert answer.model == spec["bundle"]["version"]
 
 
 def test_to_openvino(way, tmp_path):

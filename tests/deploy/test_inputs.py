@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from apical.deploy.inputs import all_inputs, standard_input
+from apical.deploy.inputs import all_inputs, refuse_as_output, standard_input
 from apical.errors import WrongCall
 
 
@@ -34,6 +34,29 @@ def test_files_folders_patterns_and_archives(tree, monkeypatch):
     assert inside.place.startswith("zip://a.dcm::")
     monkeypatch.chdir(tree)
     assert all(os.path.isabs(one.place) for one in all_inputs(["sub/*.dcm"]))
+
+
+def test_a_file_and_its_folder_are_not_both_found_by_a_pattern(tree):
+    assert names(all_inputs([str(tree / "**")])) == ["some.zip", "0.dcm", "1.dcm", "2.dcm"]
+    assert names(all_inputs([str(tree / "su*")])) == ["0.dcm", "1.dcm", "2.dcm"]
+
+
+def test_what_scan_would_open_is_opened(tree):
+    """An archive without a suffix, a list of files (DICOMDIR), kinds that are not read."""
+    (tree / "some.zip").rename(tree / "archive")
+    assert all_inputs([tree / "archive"])[0].place.startswith("zip://")
+    (tree / "DICOMDIR").write_bytes(b"damaged")
+    assert all_inputs([tree / "DICOMDIR"])[0].problem
+    (tree / "clip.rar").touch()
+    assert "unpack it" in all_inputs([tree / "clip.rar"])[0].problem
+
+
+def test_a_table_is_never_written_over_what_it_is_of(way, tree):
+    catalogue = way / "catalogue.parquet"
+    for given, out in (([catalogue], catalogue), ([tree / "sub"], tree / "sub" / "0.dcm")):
+        with pytest.raises(WrongCall, match="--out is one of the files"):
+            refuse_as_output(out, given, all_inputs(given))
+    refuse_as_output(tree / "new.csv", [catalogue], all_inputs([catalogue]))
 
 
 def test_a_file_whose_name_is_a_pattern_is_that_file(tree):

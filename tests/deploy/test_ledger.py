@@ -1,5 +1,6 @@
 """A long call that is stopped goes on where it was, with the same result."""
 
+import io
 import itertools
 import json
 import os
@@ -105,6 +106,36 @@ def test_two_calls_do_not_write_one_table(folder, bundle):
     with pytest.raises(CannotDo, match="being written by another call"):
         next(predict_into(folder / "a.csv", inputs, bundle, SETTINGS))
     running.close()
+
+
+def test_a_full_disk_leaves_half_a_line_that_the_next_call_cuts_off(folder, bundle, monkeypatch):
+    inputs = all_inputs([folder])
+    whole = table(folder, bundle, "whole.json", inputs)[1]
+    room = [3000]
+
+    class Disk(io.FileIO):
+        def write(self, data):
+            taken = min(len(data), room[0])
+            room[0] -= taken
+            return super().write(data[:taken])
+
+    monkeypatch.setattr("apical.deploy.ledger.open", lambda path, *_, **__: Disk(path, "a"), raising=False)
+    with pytest.raises(CannotDo, match="No space left"):
+        table(folder, bundle, "a.json", inputs)
+    kept = (folder / "a.json.partial").read_bytes()
+    assert len(kept) == 3000
+    assert not kept.endswith(b"\n")
+    monkeypatch.undo()
+    opened = counted(monkeypatch)
+    assert table(folder, bundle, "a.json", inputs)[1] == whole
+    assert len(opened) == 12 - (kept.count(b"\n") - 1)
+
+
+def test_a_call_that_fails_at_once_leaves_nothing(folder, bundle):
+    wrong = PredictSettings(workers=1, runtime="onnxruntime")  # which this bundle has no network for
+    with pytest.raises(CannotDo):
+        next(predict_into(folder / "a.csv", all_inputs([folder]), bundle, wrong))
+    assert not list(folder.glob("a.csv*"))
 
 
 def test_a_table_that_cannot_be_written_is_refused_first(folder, bundle, monkeypatch):

@@ -12,9 +12,13 @@ import pytest
 from pydicom import examples
 
 from apical.catalogue import read_catalogue
-from apical.deploy.answers import answer_lines, records, write_answers
+from apical.config import PredictSettings
+from apical.deploy.answering import Answerer
+from apical.deploy.answers import Answer, answer_lines, records, write_answers
 from apical.deploy.bundle import open_bundle
-from apical.deploy.predict import predict
+from apical.deploy.inputs import Input
+from apical.deploy.packing import add_export
+from apical.deploy.predict import number_studies, predict, predict_each
 from apical.errors import CannotDo, WrongCall
 from apical.learn.predictions import Predictions
 
@@ -137,3 +141,51 @@ def test_the_table_for_people(answers, a_file):
     assert str(a_file) not in "\n".join(lines)
     assert str(a_file) in "\n".join(answer_lines(answers, show_paths=True))
     assert records(answers)[0]["model"] == answers[0].model
+
+
+def test_whatever_goes_wrong_with_one_file_the_others_are_answered(way, a_file, monkeypatch):
+    """A catalogue's sector that is none; a fault in the network; too little memory."""
+    inputs = [Input(str(a_file), sector="abc"), *[Input(str(a_file))] * 3]
+    bundle, faults = open_bundle(way / "bundle"), [RuntimeError("of /home/doe"), MemoryError()]
+
+    def look(self, number, place, sector=None):
+        if faults:
+            raise faults.pop(0)
+        return original(self, number, place, sector)
+
+    original = Answerer.look
+    monkeypatch.setattr(Answerer, "look", look)
+    answers = list(predict_each(inputs, bundle))
+    assert [bool(answer.problem) for answer in answers] == [True, True, True, False]
+    assert answers[1].problem == "it could not be answered (RuntimeError)"
+    assert "memory" in answers[2].problem
+    assert [answer.number for answer in answers] == [1, 2, 3, 4]
+
+
+def test_numbers_of_studies_are_never_a_catalogues_names(way):
+    inputs = [Input("a", study="1"), Input("b"), Input("c"), Input("d", study="3")]
+    keyed = [Answer(n, "", study=study) for n, study in enumerate(["1", "x", "y", "3"], start=1)]
+    assert [answer.study for answer in number_studies(keyed, inputs)] == ["1", "2", "4", "3"]
+
+
+def test_a_name_that_is_no_text_is_spelt_out(answers, tmp_path):
+    odd = [replace(answers[0], file="/exports/\udcff.dcm")]
+    for ending in ("csv", "json", "jsonl", "parquet"):
+        write_answers(odd, tmp_path / f"a.{ending}", show_paths=True)
+    assert "\\udcff.dcm" in (tmp_path / "a.csv").read_text()
+    "\n".join(answer_lines(odd, show_paths=True)).encode()
+
+
+def test_a_runtime_that_is_passed_over_is_told_by_several_processes_too(way, a_file, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: apical[openvino]")
+    shutil.copytree(way / "bundle", tmp_path / "b")
+    add_export(tmp_path / "b", b"no network", {})
+    for workers in (1, 2):
+        told = []
+        settings = PredictSettings(workers=workers, device="cpu")
+        opened = open_bundle(tmp_path / "b")
+        found = predict_each(
+            [Input(str(a_file))] * 3, opened, settings, source=tmp_path / "b", tell=told.append
+        )
+        assert len({answer.likeliest for answer in found}) == 1
+        assert any("passed over" in line for line in told)

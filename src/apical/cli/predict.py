@@ -50,7 +50,7 @@ def predict(
     from apical.deploy.answers import HEADING, answer_line, check_ending, records
     from apical.deploy.bundle import open_bundle
     from apical.deploy.exam import Studies
-    from apical.deploy.inputs import all_inputs, standard_input
+    from apical.deploy.inputs import all_inputs, refuse_as_output, standard_input
     from apical.deploy.predict import answers_of, predict_into
 
     console = Console(json_output=json_output, quiet=quiet)
@@ -72,6 +72,8 @@ def predict(
             piped = stack.enter_context(standard_input(sys.stdin.buffer.read()))
             files = [name for one in files for name in (piped if one == STDIN else [one])]
         inputs = all_inputs(files)
+        if out is not None:
+            refuse_as_output(out, files, inputs)
         found = (
             answers_of(inputs, opened, settings, source=bundle, tell=console.warn)
             if out is None

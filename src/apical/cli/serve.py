@@ -65,15 +65,21 @@ def serve(
         "device": device,
         "token": os.environ.get(TOKEN) or None,
         "receiver__port": receive,
-        "receiver__host": receive_at,
-        "receiver__calling": tuple(receive_from) if receive_from else None,
-        "receiver__title": title,
         "pacs__url": pacs,
-        "pacs__days": pacs_days,
     }
     if reply is not None:
         changes |= _reply(reply)
     settings = read_settings(ServeSettings, config, **changes)
+    receiver = {
+        "receiver__host": receive_at,
+        "receiver__calling": tuple(receive_from) if receive_from else None,
+        "receiver__title": title,
+    }
+    if settings.receiver is None and any(receiver.values()):
+        raise WrongCall("there is no receiver to set up", "give --receive with the port at which it listens")
+    if settings.pacs is None and (pacs_all_days or pacs_days is not None):
+        raise WrongCall("there is no PACS to look at", "give --pacs with its address")
+    settings = read_settings(ServeSettings, config, **changes, **receiver, pacs__days=pacs_days)
     if pacs_all_days and settings.pacs is not None:
         everything = settings.pacs.model_copy(update={"days": None})
         settings = settings.model_copy(update={"pacs": everything})

@@ -30,4 +30,4 @@ class PredictSettings(Settings):
         """How many processes are worth starting for so many files."""
         if self.workers:
             return self.workers
-        return 1 if files <= FEW else os.cpu_count() or 1
+        return 1 if files <= FEW else max(2, os.cpu_count() or 1)  # with one there are no limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -36,7 +37,7 @@ class ReplySettings(Settings):
 
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
-    title: str = Field(description="its AE title")
+    title: str = Field(min_length=1, max_length=16, description="its AE title")
 
 
 class ServeSettings(Settings):
@@ -50,7 +51,7 @@ class ServeSettings(Settings):
         None, description="who calls must know it; beyond loopback one is made if none is given"
     )
     workers: int = Field(1, ge=1, le=256, description="processes that answer, each with its own network")
-    device: str = Field("auto", description="where the network runs")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the network runs")
     seconds_per_item: float = Field(120, gt=0, description="an answer that takes longer counts as a crash")
     memory_mb: int = Field(4096, ge=512, description="most memory a process may ask for, on top of its start")
 

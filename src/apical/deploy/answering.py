@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,29 +73,16 @@ class Answerer:
         self._key = key or os.urandom(16)
         self._names = np.array(bundle.vocabulary.names)
 
-    @classmethod
-    def open(
-        cls,
-        path: Path,
-        *,
-        device: str = "auto",
-        runtime: str = "auto",
-        threads: int | None = None,
-        early: bool = True,
-        key: bytes = b"",
-        cine: int = 0,
-        tell: Callable[[str], None] = lambda line: None,
-    ) -> Answerer:
-        """Open a bundle and take the best runtime for it; see `choose_runtime` for the other arguments.
+    @property
+    def model(self) -> str:
+        """The bundle's version; with the precision, where that is not 32 bits."""
+        precision = self.runtime.precision
+        return self.bundle.model_version + ("" if precision == "f32" else f"-{precision}")
 
-        Raises:
-            CannotDo: the bundle or the runtime cannot be used.
-            WrongCall: there is no such device or runtime.
-        """
-        return cls.of(
-            open_bundle(path),
-            device=device, runtime=runtime, threads=threads, early=early, key=key, cine=cine, tell=tell,
-        )  # fmt: skip
+    @classmethod
+    def open(cls, path: Path, **options: Any) -> Answerer:
+        """Open a bundle, folder or zip; for the rest see `of`."""
+        return cls.of(open_bundle(path), **options)
 
     @classmethod
     def of(
@@ -109,7 +97,12 @@ class Answerer:
         cine: int = 0,
         tell: Callable[[str], None] = lambda line: None,
     ) -> Answerer:
-        """As `open`, of an opened bundle."""
+        """With the best runtime for it; see `choose_runtime` for the arguments that are not `Answerer`'s own.
+
+        Raises:
+            CannotDo: the runtime cannot be used.
+            WrongCall: there is no such device or runtime.
+        """
         chosen = choose_runtime(
             onnx=bundle.onnx,
             classifier=lambda: bundle.classifier,
@@ -134,7 +127,7 @@ class Answerer:
 
     def look(self, number: int, place: str, sector: Sector | None = None) -> tuple[Answer, Seen | None]:
         """The answer for one file, and what it stands on; that is None where no view is told."""
-        answer = Answer(number, place, model=self.bundle.model_version)
+        answer = Answer(number, place, model=self.model)
         try:
             clip = open_clip(place)
             facts = clip.facts
@@ -143,6 +136,8 @@ class Answerer:
             shown = find_sector_of(clip, sector)
             looking = _Looking(self.bundle.frames, self.bundle.window, clip, shown, seeks_freely(clip, place))
             outputs = self._look_at(looking)
+            if not np.isfinite(outputs.logits).all() or not np.isfinite(outputs.features).all():
+                raise ClipProblem("the network gives no numbers for it")
             cine = looking.cine(self.cine) if self.cine else None
         except OtherMode as other:
             return replace(answer, mode=other.mode), None

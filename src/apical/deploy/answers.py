@@ -65,12 +65,23 @@ class Answer:
 
 def records(answers: list[Answer], *, show_paths: bool = False) -> list[dict[str, Any]]:
     """Plain records; without `show_paths` the files are told apart by number and clip id only."""
-    hidden = set() if show_paths else {"file"}
-    return [{name: value for name, value in asdict(one).items() if name not in hidden} for one in answers]
+    found = [asdict(one) for one in answers]
+    for row in found:
+        file = row.pop("file")
+        if show_paths:
+            row["file"] = printable(file)
+    return found
+
+
+def printable(path: str) -> str:
+    """A path whose bytes are no text, with those spelt out."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def write_answers(answers: Iterable[Answer], path: Path, *, show_paths: bool = False) -> None:
-    """Write a .json, .jsonl, .csv or .parquet file, atomically, a thousand answers in memory at a time.
+    """Write a .json, .jsonl, .csv or .parquet file, atomically, a thousand answers at a time.
+
+    Parquet is gathered in memory first, as columns.
 
     Raises:
         WrongCall: another ending.
@@ -132,6 +143,8 @@ def check_ending(path: Path) -> None:
             f"answers cannot be written as '{path.suffix}'",
             "let --out end in .json, .jsonl, .csv or .parquet",
         )
+    if path.is_dir():
+        raise WrongCall(f"'{path.name}' is a folder", "give --out the name of a file")
 
 
 def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -168,7 +181,7 @@ def answer_lines(answers: Iterable[Answer], *, show_paths: bool = False) -> list
 
 def answer_line(one: Answer, *, show_paths: bool = False) -> str:
     """A line of the table."""
-    name = f"   {one.file}" if show_paths else ""
+    name = f"   {printable(one.file)}" if show_paths else ""
     if one.likeliest is None:
         why = one.problem or f"shows no 2-D image but {one.mode}"
         return f"{one.number:4}  {one.clip or '-':16}  {'-':14}  {'-':>5}  {why}{name}"

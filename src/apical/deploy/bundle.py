@@ -4,8 +4,8 @@
 ``classifier.safetensors`` and ``unknown.safetensors`` hold the numbers; ``MODEL_CARD.md`` is for people, and
 ``network.onnx``, which `apical.deploy.export` adds, for quick runtimes. Opening one needs no torch.
 
-Hashes tell a file that was damaged or exchanged, and facts that were edited. They are no signature: whoever
-can write a whole bundle can write its hashes.
+Hashes tell weights, statistics or an export that were damaged or exchanged, and facts that were edited. They
+are no signature: whoever can write a whole bundle can write its hashes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ HASHED = (CLASSIFIER, UNKNOWN)
 FILES = {FACTS, CARD, ONNX, *HASHED}
 _BROKEN = (
     OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError, SafetensorError,
-    zipfile.BadZipFile, zlib.error,
+    RecursionError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 UNSEALED = {"version", "facts_sha256", "licence", "exports"}  # may be added to a finished bundle
 

@@ -33,6 +33,13 @@ class Content:
                 "give a folder or zip that 'apical bundle' made",
             )  # fmt: skip
 
+    def names(self) -> set[str]:
+        """The names of its files; hidden ones and folders of a zip are not counted."""
+        if self._path.is_dir():
+            return {file.name for file in self._path.iterdir()}
+        with zipfile.ZipFile(self._path) as archive:
+            return set(_members(archive))
+
     def read(self, name: str) -> bytes:
         """The bytes of one file.
 
@@ -40,9 +47,11 @@ class Content:
             OSError, KeyError, ValueError, zipfile.BadZipFile: it is not there, damaged or absurdly large.
         """
         if self._path.is_dir():
+            if (self._path / name).stat().st_size > MOST_BYTES:
+                raise ValueError(name)
             return (self._path / name).read_bytes()
         with zipfile.ZipFile(self._path) as archive:
-            info = archive.getinfo(_inside(archive, name))
+            info = _members(archive)[name]
             if info.file_size > MOST_BYTES or info.flag_bits & 1:
                 raise ValueError(name)
             with archive.open(info) as file:  # may hold more than its header says
@@ -52,12 +61,21 @@ class Content:
         return data
 
 
-def _inside(archive: zipfile.ZipFile, name: str) -> str:
-    """The name of a bundle's file in a zip; zips made by hand hold the folder, too."""
-    if name in archive.namelist():
-        return name
-    tops = {member.partition("/")[0] for member in archive.namelist() if not member.startswith("__MACOSX")}
-    return f"{tops.pop()}/{name}" if len(tops) == 1 else name
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Members by their names alone: zips made by hand hold the folder, too, and whatever a desktop leaves.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        parts = info.filename.replace("\\", "/").split("/")
+        if not parts[-1] or any(part.startswith((".", "__MACOSX")) for part in parts):
+            continue
+        if parts[-1] in found:
+            raise ValueError(parts[-1])
+        found[parts[-1]] = info
+    return found
 
 
 def sha256(data: bytes) -> str:

@@ -10,7 +10,8 @@ away from the point where the answer would change.
 Limits: frames are taken at even distances, not by lot, and neighbours are alike; k is small, and the score
 is that of each frame, where the answer takes that of their mean. So this is a rule and not a test at some
 level: `ERRORS` and `FEWEST` were chosen on validation patients, and what it changes on others was measured
-(docs/benchmarks.md). The probability that is given is that of the frames that were seen.
+(docs/benchmarks.md). The mean of log-odds stands in for the log-odds of the mean, which the answer takes,
+so doubt near its threshold may be settled the other way. The probability given is that of the frames seen.
 """
 
 from __future__ import annotations

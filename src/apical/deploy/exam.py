@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,11 +95,3 @@ class Studies:
     def summaries(self) -> list[StudySummary]:
         """One a study."""
         return list(self._found.values())
-
-
-def summarise(answers: Iterable[Answer]) -> list[StudySummary]:
-    """Summaries of the studies of these answers."""
-    studies = Studies()
-    for answer in answers:
-        studies.add(answer)
-    return studies.summaries()

@@ -20,8 +20,9 @@ from apical.learn.windows import windows
 CALIBRATION = 256
 
 AFTER = (
-    "log-softmax of the logits, mean over the clip's windows; then the bundle's calibration (weights and "
-    "biases of views) and log-softmax again: calibrated probabilities. Features: mean over the windows."
+    "Of a clip's logits, by window: their log-softmax, and its mean over the windows. Less its own mean over "
+    "the taught views, times the calibration's weight, plus its bias, view by view; a softmax over the "
+    "taught views gives the calibrated probabilities. Features of a clip: the mean over its windows."
 )
 
 
@@ -32,9 +33,9 @@ def export_bundle(
 
     Args:
         bundle: folder or zip.
-        to: None: into the bundle, as ONNX. A file that ends in .onnx: ONNX, and a .json beside it with the
-            bundle's facts and what is to be done with the outputs. Else a folder to make, with OpenVINO's
-            files and that .json.
+        to: None: into the bundle, as ONNX. A file to make that ends in .onnx: ONNX, and beside it
+            NAME.onnx.json with the bundle's facts and what is to be done with the outputs. Else a folder to
+            make, with OpenVINO's files and such a network.json.
         int8: in eight bits, with ranges of training patients' frames: their store and its catalogue.
 
     Returns:
@@ -48,22 +49,24 @@ def export_bundle(
     from apical.deploy.quantise import quantise
 
     opened = open_bundle(bundle)
+    beside = None if to is None else to.with_name(f"{to.name}.json")
+    for file in (to, beside):
+        if file is not None and file.exists():
+            raise CannotDo(f"'{file.name}' exists", "choose another --to")
     onnx = export_onnx(opened.classifier, input_size=opened.input_size, frame_size=opened.frames.size)
     about: dict[str, Any] = {"format": "onnx", "opset": OPSET, "precision": "f32"}
     if int8 is not None:
         onnx = quantise(onnx, calibration_windows(opened, *int8))
         about["precision"] = "int8"
-    if to is None:
+    if to is None or beside is None:
         add_export(bundle, onnx, about)
     else:
         facts = {"after": AFTER, "bundle": opened.facts}
         spec = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
         if to.suffix == ".onnx":
             write_atomically(to, onnx)
-            write_atomically(to.with_suffix(".json"), spec)
+            write_atomically(beside, spec)
         else:
-            if to.exists():
-                raise CannotDo(f"'{to.name}' exists", "choose another --to")
             to_openvino(onnx, to)
             write_atomically(to / "network.json", spec)
             about["format"] = "openvino"

@@ -49,27 +49,26 @@ def inputs_of(given: Sequence[Path | str]) -> Iterator[Input]:
     """
     for number, one in enumerate(given, start=1):
         text = str(one)
-        if is_remote(text):
-            yield from _walked(text)
-        elif not os.path.exists(text):
-            found = sorted(glob.glob(text, recursive=True)) if _PATTERN & set(text) else []
-            if not found:
-                what = "no file fits the pattern" if _PATTERN & set(text) else "there is no file"
-                raise WrongCall(f"{what} at argument {number}", "check its path")
-            for path in found:
-                yield from _walked(path)
-        elif text.endswith((".parquet", ".csv")) and os.path.isfile(text):
-            yield from _rows(Path(text))
-        else:
-            yield from _walked(text)
+        if is_remote(text) or os.path.exists(text):
+            yield from _meant(text)
+            continue
+        is_pattern = bool(_PATTERN & set(text))
+        found = sorted(glob.glob(text, recursive=True)) if is_pattern else []
+        if "**" in text:  # which also matches the folders of what it matches
+            found = [path for path in found if not os.path.isdir(path)]
+        if not found:
+            what = "no file fits the pattern" if is_pattern else "there is no file"
+            raise WrongCall(f"{what} at argument {number}", "check its path")
+        for path in found:
+            yield from _meant(path)
 
 
-def _walked(text: str) -> Iterator[Input]:
-    place = as_place(text)
-    if is_remote(text) or os.path.isdir(text) or text.lower().endswith(".zip"):
-        yield from (Input(found.place, found.problem) for found in walk(place))
+def _meant(text: str) -> Iterator[Input]:
+    """What one path or URL stands for."""
+    if text.lower().endswith((".parquet", ".csv")) and os.path.isfile(text):
+        yield from _rows(Path(text))
     else:
-        yield Input(place)
+        yield from (Input(found.place, found.problem) for found in walk(as_place(text)))
 
 
 def _rows(path: Path) -> Iterator[Input]:
@@ -101,6 +100,17 @@ def standard_input(data: bytes) -> Iterator[list[str]]:
     if not found:
         raise WrongCall("standard input is empty", "pipe a clip in, or paths, one a line")
     yield found
+
+
+def refuse_as_output(out: Path, given: Sequence[Path | str], inputs: Sequence[Input]) -> None:
+    """Refuse to write over what is asked about.
+
+    Raises:
+        WrongCall: `out` is one of the files, or was given as such.
+    """
+    place = as_place(out)
+    if any(place == as_place(one) for one in given) or any(place == one.place for one in inputs):
+        raise WrongCall("--out is one of the files that are asked about", "choose another --out")
 
 
 def all_inputs(given: Sequence[Path | str]) -> list[Input]:

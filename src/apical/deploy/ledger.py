@@ -8,6 +8,7 @@ come after it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -43,35 +44,42 @@ class Ledger:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = open(path, "a+b")  # noqa: SIM115
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115
             os.chmod(path, 0o600)
-            _lock(self._file, path)
+            _lock(self._file)
             self.key, self.done = self._resume(made, inputs)
+        except BlockingIOError:
+            raise CannotDo(
+                f"'{path.name}' is being written by another call", "wait for it, or choose another --out"
+            ) from None
         except OSError as error:
             raise cannot_write(path, error) from None
+        self._kept = self.done
 
     def _resume(self, made: dict[str, Any], inputs: Sequence[Input]) -> tuple[bytes, int]:
         """The key, and how many answers are those of the inputs; the rest is cut off."""
-        self._file.seek(0)
-        first = _parsed(self._file.readline())
-        if first.get("made") != made:
-            key = os.urandom(16)
-            self._file.truncate(0)
-            self._write({"made": made, "key": key.hex()})
-            return key, 0
-        done, end = 0, self._file.tell()
-        for one in inputs:
-            line = self._file.readline()
-            if not line.endswith(b"\n") or _parsed(line).get("input") != _mark(one):
-                break
-            done, end = done + 1, self._file.tell()
-        self._file.truncate(end)
-        return bytes.fromhex(first["key"]), done
+        with self._path.open("rb") as file:
+            first = _parsed(file.readline())
+            done, end = 0, file.tell()
+            for one in inputs if first.get("made") == made else ():
+                line = file.readline()
+                if not line.endswith(b"\n") or _parsed(line).get("input") != _mark(one):
+                    break
+                done, end = done + 1, file.tell()
+        if first.get("made") == made:
+            self._file.truncate(end)
+            return bytes.fromhex(first["key"]), done
+        key = os.urandom(16)
+        self._file.truncate(0)
+        self._write({"made": made, "key": key.hex()})
+        return key, 0
 
     def __enter__(self) -> Ledger:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if not self._kept:
+            self.remove()
         self._file.close()
 
     def add(self, one: Input, answer: Answer) -> None:
@@ -80,10 +88,12 @@ class Ledger:
             self._write({"input": _mark(one), "answer": vars(replace(answer, file=""))})
         except OSError as error:
             raise cannot_write(self._path, error) from None
+        self._kept += 1
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
+        data = json.dumps(record).encode() + b"\n"
+        if self._file.write(data) != len(data):  # half a line; the next call cuts it off
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def answers(self, inputs: Sequence[Input]) -> Iterator[Answer]:
         """All answers that are kept, read again one after the other."""
@@ -117,12 +127,8 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
+def _lock(file: IO[bytes]) -> None:
+    """Raises BlockingIOError if another process has it."""
     import fcntl
 
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise CannotDo(
-            f"'{path.name}' is being written by another call", "wait for it, or choose another --out"
-        ) from None
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

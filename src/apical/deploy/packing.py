@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -81,7 +82,8 @@ def add_export(path: Path, onnx: bytes, about: dict[str, Any]) -> Bundle:
     bundle = open_bundle(path)
     _refuse_other(path)
     content = Content(path)
-    files = {name: content.read(name) for name in (*HASHED, CARD)}
+    files = {name: content.read(name) for name in HASHED}
+    files[CARD] = content.read(CARD) if CARD in content.names() else model_card(bundle.facts).encode()
     exports = {ONNX: {"sha256": sha256(onnx), **about}}
     facts = bundle.facts | {"exports": exports}
     return write_bundle({**files, ONNX: onnx, FACTS: _json(facts)}, path)
@@ -98,7 +100,7 @@ def _json(facts: dict[str, Any]) -> bytes:
 
 def write_bundle(files: dict[str, bytes], out: Path) -> Bundle:
     """Write the files of a bundle in one step, and open it, which checks that it is whole."""
-    if out.suffix == ".zip":
+    if out.is_file() or out.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory() as folder:
             _write_files(files, Path(folder))
             opened = open_bundle(Path(folder))
@@ -119,20 +121,20 @@ def _refuse_other(out: Path) -> None:
     try:
         if not out.exists():
             return
-        if out.suffix == ".zip" and out.is_file():
-            open_bundle(out)
-            return
-        if not out.is_dir():
-            raise CannotDo(f"'{out.name}' is a file, not a folder", "choose another --out")
-        names = {file.name for file in out.iterdir()}
+        if zipfile.is_zipfile(out):
+            names = Content(out).names()
+        elif not out.is_dir():
+            raise CannotDo(f"'{out.name}' is a file, not a folder", "choose another place")
+        else:
+            names = {file.name for file in out.iterdir()}
     except OSError as error:
         raise cannot_write(out, error) from None
     if names and FACTS not in names:
-        raise CannotDo(f"'{out.name}' exists and is not a bundle", "choose another --out")
+        raise CannotDo(f"'{out.name}' exists and is not a bundle", "choose another place")
     if names - FILES:
         raise CannotDo(
             f"'{out.name}' is a bundle, but holds other files too, which would be lost",
-            "move them away, or choose another --out",
+            "move them away, or choose another place",
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-
-import cv2
 
 from apical.config import PredictSettings
 from apical.deploy.answering import Answerer
@@ -18,10 +17,13 @@ from apical.deploy.bundle import Bundle, open_bundle
 from apical.deploy.inputs import Input, all_inputs
 from apical.deploy.ledger import Ledger
 from apical.deploy.runtime import has_gpu_driver
-from apical.ingest.parallel import ordered_map
+from apical.errors import ClipProblem
+from apical.ingest.parallel import TOO_MUCH, ordered_map
 from apical.ingest.sector import Sector
 
 Numbered = tuple[int, Input]
+
+ON_A_GPU = 4  # processes; each holds a network there
 
 
 def predict(
@@ -92,7 +94,12 @@ def predict_into(
         CannotDo: it cannot be written, or as `predict_each`.
     """
     check_ending(out)
-    made = {"model": bundle.model_version, "early": settings.early, "apical": version("apical")}
+    made = {
+        "model": bundle.model_version,
+        "exports": bundle.facts.get("exports", {}),
+        "settings": settings.model_dump(include={"device", "runtime", "early"}),
+        "apical": version("apical"),
+    }
     with Ledger(out.with_name(f"{out.name}.partial"), made, inputs) as ledger:
 
         def kept() -> Iterator[Answer]:
@@ -134,21 +141,21 @@ def predict_each(
         CannotDo: the bundle or the runtime cannot be used.
     """
     key = key or os.urandom(16)
+    on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_gpu_driver())
     waiting = ((number, one) for number, one in enumerate(inputs[start:], start=start + 1))
     several = settings.processes(len(inputs) - start)
+    answerer = Answerer.of(
+        bundle,
+        device=settings.device, runtime=settings.runtime, early=settings.early, key=key, tell=tell,
+    )  # fmt: skip
     if source is None or several == 1:
-        answerer = Answerer.of(
-            bundle,
-            device=settings.device, runtime=settings.runtime, early=settings.early, key=key, tell=tell,
-        )  # fmt: skip
         yield from map(partial(_answer, answerer), waiting)
         return
-    on_gpu = settings.device == "cuda" or (settings.device == "auto" and has_gpu_driver())
     yield from ordered_map(
         _InProcess(source, settings, key),
         waiting,
-        several,
-        partial(_failed, bundle.model_version),
+        min(several, ON_A_GPU) if on_gpu and not settings.workers else several,
+        partial(_failed, answerer.model),
         settings.seconds_per_file,
         None if on_gpu else settings.memory_mb,  # CUDA asks for more addresses than there is memory
     )
@@ -169,7 +176,6 @@ class _InProcess:
 @cache
 def _opened(task: _InProcess) -> Answerer:
     settings = task.settings
-    cv2.setNumThreads(1)
     return Answerer.open(
         task.bundle,
         device=settings.device, runtime=settings.runtime, threads=1, early=settings.early, key=task.key,
@@ -177,11 +183,19 @@ def _opened(task: _InProcess) -> Answerer:
 
 
 def _answer(answerer: Answerer, item: Numbered) -> Answer:
+    """Never raises: one file must not end a batch."""
     number, one = item
-    if one.problem is not None:
-        answer = Answer(number, one.place, model=answerer.bundle.model_version, problem=one.problem)
-    else:
-        answer = answerer.answer(number, one.place, Sector.from_json(one.sector) if one.sector else None)
+    answer = Answer(number, one.place, model=answerer.model, problem=one.problem)
+    if one.problem is None:
+        try:
+            sector = Sector.from_json(one.sector) if one.sector else None
+            answer = answerer.answer(number, one.place, sector)
+        except ClipProblem as problem:  # the catalogue's sector is none
+            answer = replace(answer, problem=str(problem))
+        except MemoryError:
+            answer = replace(answer, problem=TOO_MUCH)
+        except Exception as error:  # such as a GPU's memory that is full; its text may quote the file
+            answer = replace(answer, problem=f"it could not be answered ({type(error).__name__})")
     return answer if one.study is None else replace(answer, study=one.study)
 
 
@@ -190,11 +204,15 @@ def _failed(model: str, item: Numbered, problem: str) -> Answer:
     return Answer(number, one.place, study=one.study, model=model, problem=problem)
 
 
-def number_studies(answers: Iterable[Answer], inputs: Iterable[Input]) -> Iterator[Answer]:
+def number_studies(answers: Iterable[Answer], inputs: Sequence[Input]) -> Iterator[Answer]:
     """Studies by number, from 1, as they come, in place of keyed names; a catalogue's pseudonyms stay."""
+    taken = {one.study for one in inputs}
+    free = (name for name in map(str, itertools.count(1)) if name not in taken)
     numbers: dict[str, str] = {}
     for answer, one in zip(answers, inputs, strict=False):
         if answer.study is None or one.study is not None:
             yield answer
         else:
-            yield replace(answer, study=numbers.setdefault(answer.study, str(len(numbers) + 1)))
+            if answer.study not in numbers:
+                numbers[answer.study] = next(free)
+            yield replace(answer, study=numbers[answer.study])

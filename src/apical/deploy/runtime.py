@@ -11,7 +11,6 @@ cost, by `benchmarks/export.py`.
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,6 +50,11 @@ class NetworkOutputs(NamedTuple):
 
 class Runtime(Protocol):
     """Frames of windows (w, t, s, s) uint8, w ≥ 1 → `NetworkOutputs`. Not for several threads at a time."""
+
+    @property
+    def precision(self) -> str:
+        """Such as ``f32``."""
+        ...
 
     @property
     def name(self) -> str:
@@ -212,7 +216,7 @@ def choose_runtime(
         device: auto, cpu or cuda. Auto is a GPU where torch has one.
         runtime: auto, or the only one to take: onnxruntime, openvino or torch.
         precision: f32, or bf16 where torch or OpenVINO can be taken.
-        threads: of onnxruntime and OpenVINO for one call; None: as many as there are cores.
+        threads: for one call, of torch for this whole process; None: as each would by itself.
         tell: is given a line for each runtime that is installed here and was passed over.
 
     Raises:
@@ -231,7 +235,7 @@ def choose_runtime(
             if runtime == name or (runtime == "auto" and onnx is not None and is_installed(name))
         ]
         if torch_too:
-            ways.append(("torch", partial(_torch, classifier, input_size, "cpu", precision)))
+            ways.append(("torch", partial(_torch, classifier, input_size, "cpu", precision, threads)))
     for name, start in ways[:-1]:
         try:
             return start()
@@ -287,10 +291,16 @@ def _on_gpu(
     return made
 
 
-def _torch(classifier: Callable[[], Classifier], input_size: int, device: str, precision: str) -> Runtime:
+def _torch(
+    classifier: Callable[[], Classifier],
+    input_size: int,
+    device: str,
+    precision: str,
+    threads: int | None = None,
+) -> Runtime:
     from apical.deploy.torch_runtime import torch_runtime  # here, since its import takes seconds
 
-    return torch_runtime(classifier(), input_size, device, precision)
+    return torch_runtime(classifier(), input_size, device, precision, threads)
 
 
 def _check(runtime: Runtime, probe: NDArray[np.uint8], expected: Outputs, tolerance: float) -> None:
@@ -318,7 +328,7 @@ def is_installed(name: str) -> bool:
 def has_gpu_driver() -> bool:
     """Whether this machine has NVIDIA's driver; asked without torch, whose import takes seconds."""
     try:
-        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        ctypes.CDLL("libcuda.so.1")
     except OSError:
         return False
     return True

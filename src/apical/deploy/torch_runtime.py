@@ -57,7 +57,11 @@ class TorchRuntime:
 
 
 def torch_runtime(
-    classifier: Classifier, input_size: int, device: str = "cpu", precision: str = "f32"
+    classifier: Classifier,
+    input_size: int,
+    device: str = "cpu",
+    precision: str = "f32",
+    threads: int | None = None,
 ) -> TorchRuntime:
     """A classifier in torch.
 
@@ -66,12 +70,15 @@ def torch_runtime(
         input_size: side of its input in pixels.
         device: cpu or cuda.
         precision: f32 or bf16.
+        threads: of this whole process on the CPU; None leaves them as they are.
 
     Raises:
         CannotDo: there is no such device.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise CannotDo("torch sees no GPU here", "choose the CPU, or install a torch build for this GPU")
+    if threads is not None:
+        torch.set_num_threads(threads)
     where = torch.device(device)
     try:
         channels_last(classifier).to(where).eval()

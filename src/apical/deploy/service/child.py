@@ -143,7 +143,7 @@ def facts(looker: Looker) -> dict[str, Any]:
     bundle = looker.bundle
     runtime = getattr(looker, "runtime", None)
     return {
-        "version": bundle.model_version,
+        "version": getattr(looker, "model", bundle.model_version),
         "views": [{"name": view.name, "title": view.title} for view in bundle.vocabulary],
         "taught": bundle.facts["taught"],
         "thresholds": {"unknown": bundle.unknown.threshold, "doubtful_below": bundle.doubtful_below},

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from apical.config import ServeSettings
 from apical.deploy.answers import Answer
+from apical.deploy.runtime import has_gpu_driver
 from apical.deploy.service.access import Token, is_loopback, token_of
 from apical.deploy.service.child import Document, Looker, Opener
 from apical.deploy.service.logs import log, write_logs
@@ -96,8 +97,8 @@ def serve(
         metrics = Metrics(queue, spool)
         workers = Workers(
             queue, spool, metrics, opener or _opener(bundle, state, settings),
-            count=settings.workers, seconds=settings.seconds_per_item, memory_mb=settings.memory_mb,
-            document=document,
+            count=settings.workers, seconds=settings.seconds_per_item, document=document,
+            memory_mb=None if _uses_gpu(settings) else settings.memory_mb,
         )  # fmt: skip
         stopping = threading.Event()
         _stop_by_signals(stopping)
@@ -113,6 +114,11 @@ def serve(
         tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
         _run(app, listener, settings, stopping)
         log("stopping")
+
+
+def _uses_gpu(settings: ServeSettings) -> bool:
+    """CUDA asks for more addresses than there is memory, so that no limit of these can be set."""
+    return settings.device == "cuda" or (settings.device == "auto" and has_gpu_driver())
 
 
 def _check_extras() -> None:
