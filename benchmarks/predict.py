@@ -46,6 +46,7 @@ from apical.ingest.triage import triage
 from convnext import SIZE, convnext_base
 from ingest import jpeg_cines
 
+RUNTIMES = ["onnxruntime:f32", "openvino:f32", "openvino:bf16", "torch:f32"]
 ALONE, BIG = "(a) decoding alone", "(b) ConvNeXt-base, first frame"
 Decoded = list[tuple[list[int], str]]
 
@@ -100,15 +101,19 @@ def replay(asked: dict[Path, Decoded]) -> None:
 def ways(files: list[Path], bundle: Path, runtimes: list[str]) -> dict[str, Callable[[], Any]]:
     """What is timed, by name, each after what it is measured by; each goes through all files once."""
     opened = open_bundle(bundle)
-    answerers = {name: Answerer.of(opened, runtime=name, threads=1) for name in runtimes}
-    patient = Answerer.of(opened, runtime=runtimes[0], threads=1, early=False)
+    answerers = {
+        f"{name} {precision}": Answerer.of(opened, runtime=name, precision=precision, threads=1)
+        for name, precision in (runtime.split(":") for runtime in runtimes)
+    }
+    first = next(iter(answerers.values()))
+    patient = Answerer(opened, first.runtime, early=False)
     sectors = {path: triage(open_clip(path)).sector for path in files}
     anew: dict[Path, Decoded] = {}
     known: dict[Path, Decoded] = {}
     for path in files:
         for asked, sector in ((anew, None), (known, sectors[path])):
             with watched(asked.setdefault(path, [])):
-                answer = answerers[runtimes[0]].answer(1, str(path), sector)
+                answer = first.answer(1, str(path), sector)
         if answer.likeliest is None:
             raise SystemExit(f"a cine of the phantom has no view: {answer.problem or answer.mode}")
     rival = convnext_base()
@@ -176,7 +181,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=40, help="frames of a cine")
     parser.add_argument("--image-rows", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--runtimes", nargs="+", default=["openvino", "onnxruntime", "torch"])
+    parser.add_argument("--runtimes", nargs="+", default=RUNTIMES)
     parser.add_argument("--start", action="store_true")
     parser.add_argument("--many", type=int, default=0)
     options = parser.parse_args()

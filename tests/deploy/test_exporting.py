@@ -45,6 +45,12 @@ def test_automatically_it_is_taken(exported):
     assert Answerer.open(exported, device="cpu").runtime.name.startswith(("onnxruntime", "openvino"))
 
 
+def test_in_16_bits_it_says_so(exported, a_file):
+    pytest.importorskip("openvino", reason="openvino is not installed: apical[openvino]")
+    answer = Answerer.open(exported, precision="bf16").answer(1, str(a_file))
+    assert answer.model.endswith("-bf16")
+
+
 def test_beside_the_bundle_with_all_that_is_needed_to_use_it(way, a_file, tmp_path):
     """From the file and its .json alone, with onnxruntime and numpy, come the probabilities of the answer."""
     facts = export_bundle(way / "bundle", tmp_path / "network.onnx")

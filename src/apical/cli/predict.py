@@ -35,6 +35,7 @@ def predict(
     ] = False,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     runtime: Annotated[str | None, typer.Option(help="auto, torch, onnxruntime or openvino.")] = None,
+    precision: Annotated[str | None, typer.Option(help="f32, or bf16: quicker where the CPU has it.")] = None,
     workers: Workers = None,
     config: Config = None,
     show_paths: Annotated[
@@ -61,6 +62,7 @@ def predict(
         config,
         device=device,
         runtime=runtime,
+        precision=precision,
         workers=workers,
         early=False if all_frames else None,
     )

@@ -19,6 +19,7 @@ class PredictSettings(Settings):
     runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = Field(
         "auto", description="what computes the network; auto: the fastest that answers rightly here"
     )
+    precision: Literal["f32", "bf16"] = Field("f32", description="of torch and OpenVINO; bf16 is quicker")
     early: bool = Field(True, description="stop looking at frames once the others could hardly change it")
     workers: int = Field(
         0, ge=0, description="processes; 0 = one per core, if files are many; 1 = none but this, unbounded"

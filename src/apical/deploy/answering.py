@@ -91,6 +91,7 @@ class Answerer:
         *,
         device: str = "auto",
         runtime: str = "auto",
+        precision: str = "f32",
         threads: int | None = None,
         early: bool = True,
         key: bytes = b"",
@@ -110,6 +111,7 @@ class Answerer:
             frame_size=bundle.frames.size,
             device=device,
             runtime=runtime,
+            precision=precision,
             threads=threads,
             tell=tell,
         )

@@ -97,7 +97,7 @@ def predict_into(
     made = {
         "model": bundle.model_version,
         "exports": bundle.facts.get("exports", {}),
-        "settings": settings.model_dump(include={"device", "runtime", "early"}),
+        "settings": settings.model_dump(include={"device", "runtime", "precision", "early"}),
         "apical": version("apical"),
     }
     with Ledger(out.with_name(f"{out.name}.partial"), made, inputs) as ledger:
@@ -146,7 +146,8 @@ def predict_each(
     several = settings.processes(len(inputs) - start)
     answerer = Answerer.of(
         bundle,
-        device=settings.device, runtime=settings.runtime, early=settings.early, key=key, tell=tell,
+        device=settings.device, runtime=settings.runtime, precision=settings.precision,
+        early=settings.early, key=key, tell=tell,
     )  # fmt: skip
     if source is None or several == 1:
         yield from map(partial(_answer, answerer), waiting)
@@ -178,7 +179,8 @@ def _opened(task: _InProcess) -> Answerer:
     settings = task.settings
     return Answerer.open(
         task.bundle,
-        device=settings.device, runtime=settings.runtime, threads=1, early=settings.early, key=task.key,
+        device=settings.device, runtime=settings.runtime, precision=settings.precision,
+        threads=1, early=settings.early, key=task.key,
     )  # fmt: skip
 
 

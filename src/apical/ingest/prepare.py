@@ -95,6 +95,7 @@ def cut_frames(
     frames = clip.frames(numbers, half=min(x1 - x0, y1 - y0) >= 2 * size)
     return squares(frames, sector, size, clip.facts.pixel_aspect)
 
+
 def squares(
     frames: Iterable[NDArray[np.uint8]], sector: Sector, size: int, pixel_aspect: float
 ) -> tuple[float, NDArray[np.uint8]]:

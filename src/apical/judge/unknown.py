@@ -15,6 +15,7 @@ clips are caught, which only labelled unknown clips can tell.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,11 @@ class UnknownDetector:
 
     def score(self, features: NDArray[Any]) -> Scores:
         """(n,) float64: squared Mahalanobis distance to the nearest view's mean, for features (n, d)."""
-        return mahalanobis(directions(features), Gaussians(self.means, self.precision))
+        return mahalanobis(directions(features), self._gaussians)
+
+    @cached_property
+    def _gaussians(self) -> Gaussians:
+        return Gaussians(self.means, self.precision)
 
     def unknown(self, features: NDArray[Any]) -> NDArray[np.bool_]:
         """(n,): which clips score above the threshold, for features (n, d)."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class Gaussians:
 
     means: NDArray[np.float64]
     precision: NDArray[np.float64]
+
+    @cached_property
+    def whiten(self) -> NDArray[np.float64]:
+        """L, (d, d) float64: (x - m)ᵀ L Lᵀ (x - m) is the squared distance of x to m."""
+        return np.asarray(np.linalg.cholesky(self.precision), np.float64)
 
 
 def fit_gaussians(features: NDArray[Any], group: NDArray[np.int64]) -> Gaussians:
@@ -98,9 +104,8 @@ def energy(logits: NDArray[Any]) -> Scores:
 
 def mahalanobis(features: NDArray[Any], views: Gaussians) -> Scores:
     """(n,): squared Mahalanobis distance of features (n, d) to the nearest mean."""
-    whiten = np.linalg.cholesky(views.precision)  # (x - m)ᵀ L Lᵀ (x - m)
-    x, centres = features.astype(np.float64) @ whiten, views.means @ whiten
-    distances = np.stack([np.square(x - centre).sum(1) for centre in centres])
+    x = features.astype(np.float64) @ views.whiten
+    distances = np.stack([np.square(x - centre).sum(1) for centre in views.means @ views.whiten])
     return np.asarray(distances.min(axis=0))
 
 

@@ -219,13 +219,13 @@ def _opener(bundle: Path, state: Path, settings: ServeSettings) -> Opener:
         key = path.read_bytes()
     except OSError as error:
         raise cannot_write_state(error) from None
-    return partial(_open_answerer, bundle.resolve(), settings.device, key)
+    return partial(_open_answerer, bundle.resolve(), settings.device, settings.precision, key)
 
 
-def _open_answerer(bundle: Path, device: str, key: bytes) -> Looker:
+def _open_answerer(bundle: Path, device: str, precision: str, key: bytes) -> Looker:
     from apical.deploy.answering import Answerer
 
-    return Answerer.open(bundle, device=device, key=key, threads=1, cine=CINE_FRAMES)
+    return Answerer.open(bundle, device=device, precision=precision, key=key, threads=1, cine=CINE_FRAMES)
 
 
 def document_of(looker: Looker, file: Path, answer: Answer) -> bytes | None:
