@@ -1,12 +1,16 @@
 """A study's summary: every clip is counted once, every view is present, doubtful or missing."""
 
+import csv
+import json
 from itertools import chain
 
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apical.deploy.answers import Answer
-from apical.deploy.exam import Studies
+from apical.deploy.exam import Studies, studies_file, write_studies
 
 VIEWS = ["PLAX", "A4C", "A2C"]
 
@@ -37,6 +41,27 @@ def test_views_are_present_doubtful_or_missing():
 
 def test_clips_without_a_study_are_in_none():
     assert summarise([clip(study=None)]) == []
+
+
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl", "parquet"])
+def test_a_row_a_study_in_every_kind_of_file(tmp_path, ending):
+    out = studies_file(tmp_path / f"answers.{ending}")
+    assert out.name == f"answers-studies.{ending}"
+    summaries = summarise([clip(), clip(view="A4C"), clip("2", doubtful=True)])
+    write_studies(summaries, VIEWS, out)
+    expected = [one.record(VIEWS) for one in summaries]
+    if ending == "csv":
+        rows = list(csv.DictReader(out.open()))
+        assert [row["present"].split() for row in rows] == [row["present"] for row in expected]
+        assert [int(row["clips"]) for row in rows] == [2, 1]
+    elif ending == "parquet":
+        assert pl.read_parquet(out).to_dicts() == expected
+    else:
+        text = out.read_text()
+        rows = json.loads(text) if ending == "json" else [json.loads(line) for line in text.splitlines()]
+        assert rows == expected
+    write_studies([], VIEWS, out)
+    assert out.exists()
 
 
 answers = st.lists(

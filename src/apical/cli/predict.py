@@ -28,7 +28,11 @@ def predict(
         Path | None, typer.Option(help="Write answers to a .csv, .json, .jsonl or .parquet file.")
     ] = None,
     studies: Annotated[
-        bool, typer.Option("--studies", help="Say of each study which views it shows, and which it lacks.")
+        bool,
+        typer.Option(
+            "--studies",
+            help="Say of each study which views it shows and lacks; with --out in NAME-studies, too.",
+        ),
     ] = False,
     all_frames: Annotated[
         bool, typer.Option("--all-frames", help="Look at all frames that training would, however sure.")
@@ -50,7 +54,7 @@ def predict(
     """
     from apical.deploy.answers import HEADING, answer_line, check_ending, records
     from apical.deploy.bundle import open_bundle
-    from apical.deploy.exam import Studies
+    from apical.deploy.exam import Studies, studies_file, write_studies
     from apical.deploy.inputs import all_inputs, refuse_as_output, standard_input
     from apical.deploy.predict import answers_of, predict_into
 
@@ -95,6 +99,8 @@ def predict(
     if studies:
         facts["studies"] = [one.record(taught) for one in seen.summaries()]
         lines += [one.line(taught) for one in seen.summaries()]
+        if out is not None:
+            write_studies(seen.summaries(), taught, studies_file(out))
     console.result(facts, lines)
     if broken:
         console.problems([], f"{broken} of {len(inputs)} files could not be answered")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from apical.deploy.answers import Answer
+from apical.files import write_atomically, write_table
 
 
 @dataclass
@@ -95,3 +100,31 @@ class Studies:
     def summaries(self) -> list[StudySummary]:
         """One a study."""
         return list(self._found.values())
+
+
+def studies_file(out: Path) -> Path:
+    """Where summaries stand beside a table of answers: ``answers.csv`` → ``answers-studies.csv``."""
+    return out.with_name(f"{out.stem}-studies{out.suffix}")
+
+
+def write_studies(summaries: Sequence[StudySummary], views: Sequence[str], path: Path) -> None:
+    """Write a row a study to a .csv, .json, .jsonl or .parquet file, atomically.
+
+    Raises:
+        CannotDo: the file cannot be written.
+    """
+    rows = [one.record(views) for one in summaries]
+    lists, counts = ("present", "doubtful", "missing"), ("clips", "unknown", "other_modes", "problems")
+    schema = {name: pl.List(pl.String) if name in lists else pl.Int64 if name in counts else pl.String
+              for name in StudySummary("").record(())}  # fmt: skip
+    table = pl.DataFrame(rows, schema=schema)
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        write_table(path, table)
+    elif kind == ".csv":
+        flat = table.with_columns(pl.col(*lists).list.join(" "))
+        write_atomically(path, flat.write_csv().encode())
+    elif kind == ".jsonl":
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    else:
+        write_atomically(path, (json.dumps(rows, indent=2) + "\n").encode())
