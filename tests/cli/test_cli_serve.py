@@ -1,5 +1,7 @@
 """``serve`` as it is called: what does not fit together is refused before anything is opened."""
 
+import sys
+
 import pytest
 
 from apical.cli import run
@@ -30,6 +32,14 @@ def test_a_bundle_that_is_none(tmp_path, capsys):
     words = ["serve", str(tmp_path / "none"), "--state", str(tmp_path / "state"), "--port", "0"]
     assert run(words) == COULD_NOT
     assert "there is no bundle" in capsys.readouterr().err
+
+
+def test_reports_that_could_not_be_made_are_told_first(way, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    words = ["serve", str(way / "bundle"), "--state", str(tmp_path / "state"), "--port", "0"]
+    assert run([*words, "--pacs", "http://127.0.0.1:1/dicom-web"]) == COULD_NOT
+    assert "apical[dicom-net]" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_token_that_is_too_short(way, tmp_path, capsys, monkeypatch):

@@ -22,7 +22,7 @@ from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, Ultrasou
 
 from apical.deploy import dicom_sr
 from apical.deploy.answers import Answer
-from apical.deploy.dicom_sr import OWN, sr_bytes, sr_document, sr_series_uid, sr_uid
+from apical.deploy.dicom_sr import OWN, check_sr, sr_bytes, sr_document, sr_series_uid, sr_uid
 from apical.errors import CannotDo, ClipProblem, WrongCall
 from apical.phantom.dicom_file import Header, write_dicom
 from apical.phantom.machine import machine
@@ -309,6 +309,15 @@ def test_reports_differ_by_image_and_model_and_lie_in_one_series_a_study():
     assert sr_series_uid("1.2.3", "a") != sr_uid("1.2.3", "a")
 
 
+def test_reports_have_numbers_of_their_own_in_their_series(tmp_path):
+    """Also on the first images of several series, and on images without a number."""
+    uids = [f"1.2.840.99.{number}" for number in range(60)]
+    numbers = [int(report(source(SOPInstanceUID=uid, InstanceNumber=1)).InstanceNumber) for uid in uids]
+    assert len(set(numbers)) == 60
+    assert all(1 <= number < 2**31 for number in numbers)
+    assert report(source(InstanceNumber=None)).InstanceNumber == report().InstanceNumber
+
+
 def test_uids_do_not_change_from_release_to_release():
     """Else a PACS would get each report twice."""
     assert sr_uid("1.2.3", "342a2f9f52ca") == "2.25.28243468380785648012731129097333932613"
@@ -443,9 +452,27 @@ def test_where_no_view_is_named_there_is_no_report():
         assert sr_bytes(source(), answer, VIEWS, FACTS, WHEN) is None
 
 
-def test_wrong_calls():
+@pytest.mark.parametrize("model", ["other", "342a2f9f52ca-int4", "342a2f9f52ca-", "342a2f9f52caint8", None])
+def test_an_answer_of_another_bundle_is_a_wrong_call(model):
     with pytest.raises(WrongCall, match="another bundle's"):
-        sr_document(source(), replace(KNOWN, model="other"), VIEWS, FACTS, WHEN)
+        sr_document(source(), replace(KNOWN, model=model), VIEWS, FACTS, WHEN)
+
+
+@pytest.mark.parametrize("precision", ["f32", "int8", "bf16"])
+def test_an_answer_in_another_precision_has_a_report_of_its_own_that_says_so(tmp_path, precision):
+    model = FACTS["version"] + ("" if precision == "f32" else f"-{precision}")
+    content = sr_bytes(source(), replace(KNOWN, model=model), VIEWS, FACTS, WHEN)
+    (tmp_path / "sr").write_bytes(content)
+    assert_valid(tmp_path / "sr")
+    document, group = read_by_highdicom(content)
+    assert document.SOPInstanceUID == sr_uid("1.2.840.99.1", model)
+    assert document.SeriesInstanceUID == sr_series_uid("1.2.840.99.3", model)
+    texts = [(item.name.meaning, item.value) for item in group[0].ContentSequence if item.ValueType == "TEXT"]
+    assert ("Algorithm Version", model) in texts
+    assert ("Algorithm Parameters", f"precision: {precision}") in texts
+
+
+def test_wrong_calls():
     with pytest.raises(WrongCall, match="time zone"):
         sr_document(source(), KNOWN, VIEWS, FACTS, datetime(2026, 3, 1))
 
@@ -517,6 +544,8 @@ def test_highdicom_is_asked_for_only_when_it_is_needed(monkeypatch):
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     monkeypatch.setitem(sys.modules, "highdicom.sr", None)
+    with pytest.raises(CannotDo, match=r"highdicom .* pip install 'apical\[dicom-net\]'"):
+        check_sr()
     with pytest.raises(CannotDo, match=r"highdicom .* pip install 'apical\[dicom-net\]'"):
         sr_document(source(), KNOWN, VIEWS, FACTS, WHEN)
 

@@ -88,6 +88,17 @@ def test_lists_of_files_on_standard_input():
         pass
 
 
+def test_what_is_gone_from_a_list_is_a_problem_and_ends_nothing(tree):
+    one, other = str(tree / "sub" / "0.dcm"), str(tree / "sub" / "1.dcm")
+    found = all_inputs(["-", other], [one, str(tree / "gone.dcm")])
+    assert [one.problem for one in found] == [None, "there is no such file", None]
+
+
+def test_a_store_that_cannot_be_read_is_a_problem():
+    (one,) = all_inputs(["memory://no-such-folder/x"])
+    assert one.problem
+
+
 def test_a_clip_on_standard_input(a_file, tree):
     for file in (a_file, tree / "some.zip"):
         with standard_input(file.read_bytes()) as (copy,):

@@ -39,7 +39,8 @@ def run(words: Sequence[str]) -> int:
         return WRONG_CALL
     if code == INTERRUPTED:
         print(
-            "apical: stopped. 'frames' and 'study' go on by the same call, 'pretrain' with --resume.",
+            "apical: stopped. 'frames', 'study' and 'predict --out' go on by the same call, 'pretrain' with "
+            "--resume.",
             file=sys.stderr,
         )
         return COULD_NOT

@@ -96,7 +96,7 @@ def export(
     quiet: Quiet = False,
     json_output: Json = False,
 ) -> int:
-    """Export the network to ONNX or OpenVINO: into the bundle, whose answers then come several times sooner.
+    """Export the network to ONNX or OpenVINO: into the bundle, so that answering needs no torch.
 
     Example: apical export bundle
     """

@@ -13,7 +13,7 @@ from apical.cli.options import COULD_NOT, DONE, DONE_WITH_PROBLEMS, Config, Json
 from apical.config import PredictSettings, read_settings
 from apical.console import Console
 
-STDIN = "-"
+MANY = 50  # answers; so many lines and more are not printed where they are in a file, too
 
 
 def predict(
@@ -55,7 +55,7 @@ def predict(
     from apical.deploy.answers import HEADING, answer_line, check_ending, records
     from apical.deploy.bundle import open_bundle
     from apical.deploy.exam import Studies, studies_file, write_studies
-    from apical.deploy.inputs import all_inputs, refuse_as_output, standard_input
+    from apical.deploy.inputs import LISTED, all_inputs, refuse_as_output, standard_input
     from apical.deploy.predict import answers_of, predict_into
 
     console = Console(json_output=json_output, quiet=quiet)
@@ -74,10 +74,10 @@ def predict(
     taught = opened.facts["taught"]
     lines, rows, seen, broken = [HEADING], [], Studies(), 0
     with ExitStack() as stack, console.progress("Predicting") as progress:
-        if STDIN in files:
+        piped: list[str] = []
+        if LISTED in files:
             piped = stack.enter_context(standard_input(sys.stdin.buffer.read()))
-            files = [name for one in files for name in (piped if one == STDIN else [one])]
-        inputs = all_inputs(files)
+        inputs = all_inputs(files, piped)
         if out is not None:
             refuse_as_output(out, files, inputs)
         found = (
@@ -101,6 +101,8 @@ def predict(
         lines += [one.line(taught) for one in seen.summaries()]
         if out is not None:
             write_studies(seen.summaries(), taught, studies_file(out))
+    if out is not None and len(inputs) > MANY:
+        lines[: len(inputs) + 1] = [f"{len(inputs)} answers → {out}"]
     console.result(facts, lines)
     if broken:
         console.problems([], f"{broken} of {len(inputs)} files could not be answered")

@@ -28,13 +28,15 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that answer.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     receive: Annotated[
-        int | None, typer.Option(help="Port at which DICOM objects are received (C-STORE, C-ECHO).")
+        int | None, typer.Option(help="Port at which DICOM is received (C-STORE, C-ECHO), usually 11112.")
     ] = None,
-    receive_at: Annotated[str | None, typer.Option(help="Address at which they are received.")] = None,
+    receive_at: Annotated[
+        str | None, typer.Option(help="Address at which it is received; 127.0.0.1 by default.")
+    ] = None,
     receive_from: Annotated[
         list[str] | None, typer.Option(help="AE title that may send; may be repeated.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Our AE title.")] = None,
+    title: Annotated[str | None, typer.Option(help="Our AE title; APICAL by default.")] = None,
     pacs: Annotated[
         str | None,
         typer.Option(

@@ -42,6 +42,7 @@ from apical.views import Code, View, Vocabulary
 NOTE = "Research use only; not a medical device. Made by a program, checked by nobody."
 SERIES, SERIES_NUMBER = "Apical views (research)", 9900
 OWN = "99APICAL"
+PRECISIONS = ("int8", "bf16")  # beside 32 bits; a model's version ends with its precision
 
 IMAGE_VIEW = Code("111031", "DCM", "Image View")
 PROBABILITY = Code("122157", "DCM", "Probability")
@@ -84,6 +85,11 @@ class _Image:
     frames: int
 
 
+def check_sr() -> None:
+    """See that reports can be written, before any is needed. Raises CannotDo: highdicom is not installed."""
+    _highdicom_sr()
+
+
 def sr_uid(source_sop_instance_uid: str, model_version: str) -> str:
     """SOP Instance UID of the report on an image: the same for the same image and model.
 
@@ -121,7 +127,7 @@ def sr_document(
 
     Args:
         source: the image's header, with or without pixels; it is not changed.
-        answer: what the bundle said of it.
+        answer: what the bundle said of it, in 32 bits or in any of `PRECISIONS`.
         vocabulary: the bundle's views.
         facts: the bundle's ``facts``.
         when: the time of the answer, with its time zone.
@@ -137,7 +143,7 @@ def sr_document(
     """
     if answer.likeliest is None:
         return None
-    if answer.model != facts["version"]:
+    if answer.model not in (facts["version"], *(f"{facts['version']}-{one}" for one in PRECISIONS)):
         raise WrongCall("the answer is another bundle's", "give the facts of the bundle that answered")
     if when.tzinfo is None:
         raise WrongCall("the time of an answer needs a time zone", "give an aware datetime")
@@ -186,7 +192,7 @@ def _document(header: Dataset, image: _Image, model: str, when: datetime) -> Dat
     document.SeriesInstanceUID = sr_series_uid(image.study, model)
     document.SOPClassUID, document.SOPInstanceUID = ComprehensiveSRStorage, sr_uid(image.instance, model)
     document.Modality, document.SeriesNumber, document.SeriesDescription = "SR", SERIES_NUMBER, SERIES
-    document.InstanceNumber = _number(header, "InstanceNumber")
+    document.InstanceNumber = _instance_number(document.SOPInstanceUID)
     document.ReferencedPerformedProcedureStepSequence = []
     document.PerformedProcedureCodeSequence = []
     document.Manufacturer = document.ManufacturerModelName = "Apical"
@@ -239,8 +245,13 @@ def _sound(header: Dataset, name: str) -> str:
     return value if pattern is None or pattern.fullmatch(value) else ""
 
 
+def _instance_number(uid: str) -> int:
+    """A number in which reports differ, also on images of several series: 1 to 2^31 - 1."""
+    return int(uid.rpartition(".")[2]) % (2**31 - 1) + 1
+
+
 def _number(header: Dataset, name: str) -> int:
-    """A number of frames or of an instance: at least 1."""
+    """A number of frames: at least 1."""
     text = _text(header, name)
     return max(1, int(text)) if re.fullmatch(r"\d{1,9}", text) else 1
 
@@ -262,6 +273,7 @@ def _content(image: _Image, answer: Answer, vocabulary: Vocabulary, facts: Mappi
             parameters=[
                 f"method: {facts['training']['method']}",
                 f"unknown above: {facts['unknown']['threshold']:.6g}",
+                f"precision: {answer.model.removeprefix(facts['version']).lstrip('-') or 'f32'}",
             ],
         ),
         measurements=[

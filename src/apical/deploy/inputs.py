@@ -11,11 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from apical.catalogue import read_catalogue
-from apical.errors import WrongCall
+from apical.errors import ClipProblem, WrongCall
 from apical.ingest.formats import HEAD, kind_of
 from apical.ingest.places import as_place, is_remote
 from apical.ingest.walk import walk
 
+LISTED, GONE = "-", "there is no such file"
 _PATTERN = frozenset("*?[")
 
 
@@ -36,12 +37,13 @@ class Input:
     study: str | None = None
 
 
-def inputs_of(given: Sequence[Path | str]) -> Iterator[Input]:
+def inputs_of(given: Sequence[Path | str], listed: Sequence[str] = ()) -> Iterator[Input]:
     """The files that are meant, in the order given; folders and archives are walked as `scan` does.
 
     Args:
         given: files, folders, zip archives, URLs; patterns such as ``exports/*.dcm``, where no file has such
-            a name; tables that a scan made.
+            a name; tables that a scan made; `LISTED` for those of `listed`.
+        listed: names from a list; one that is not there any more has a problem, and the others are answered.
 
     Raises:
         WrongCall: there is no such file, or no file fits a pattern.
@@ -49,6 +51,11 @@ def inputs_of(given: Sequence[Path | str]) -> Iterator[Input]:
     """
     for number, one in enumerate(given, start=1):
         text = str(one)
+        if text == LISTED:
+            for name in listed:
+                is_there = is_remote(name) or os.path.exists(name)
+                yield from _meant(name) if is_there else [Input(as_place(name), GONE)]
+            continue
         if is_remote(text) or os.path.exists(text):
             yield from _meant(text)
             continue
@@ -68,7 +75,11 @@ def _meant(text: str) -> Iterator[Input]:
     if text.lower().endswith((".parquet", ".csv")) and os.path.isfile(text):
         yield from _rows(Path(text))
     else:
-        yield from (Input(found.place, found.problem) for found in walk(as_place(text)))
+        place = as_place(text)
+        try:
+            yield from (Input(found.place, found.problem) for found in walk(place))
+        except ClipProblem as problem:  # a store that cannot be reached
+            yield Input(place, str(problem))
 
 
 def _rows(path: Path) -> Iterator[Input]:
@@ -113,13 +124,13 @@ def refuse_as_output(out: Path, given: Sequence[Path | str], inputs: Sequence[In
         raise WrongCall("--out is one of the files that are asked about", "choose another --out")
 
 
-def all_inputs(given: Sequence[Path | str]) -> list[Input]:
+def all_inputs(given: Sequence[Path | str], listed: Sequence[str] = ()) -> list[Input]:
     """`inputs_of` as a list.
 
     Raises:
         WrongCall: there is none, or as `inputs_of`.
     """
-    found = list(inputs_of(given))
+    found = list(inputs_of(given, listed))
     if not found:
         raise WrongCall(
             "there is no file to answer in what was given", "give files, or a folder that holds some"
