@@ -61,17 +61,24 @@ class ServeSettings(Settings):
     request_mb: int = Field(4096, ge=1, description="most megabytes a request, as sent and as unpacked")
     uploads: int = Field(64, ge=1, description="requests that may send files at a time")
     upload_seconds: float = Field(1800, gt=0, description="a request that sends for longer is ended")
+    unpack_seconds: float = Field(300, gt=0, description="archives of a request that take longer are refused")
     idle_seconds: float = Field(30, gt=0, description="a client that is silent for longer is hung up on")
     waiting_items: int = Field(10_000, ge=1, description="files that may wait for their answer at a time")
     waiting_mb: int = Field(20_480, ge=1, description="megabytes that may wait at a time")
-    requests_per_second: float = Field(100, gt=0, description="of a client, over time")
-    burst: int = Field(400, ge=1, description="requests of a client at once")
+    requests_per_second: float = Field(100, gt=0, description="of a client's address, over time")
+    burst: int = Field(400, ge=1, description="requests of a client's address at once")
+    connections: int = Field(512, ge=1, description="at a time; fewer where fewer files may be open")
+    connections_per_client: int = Field(
+        256, ge=1, description="of one address at a time; behind a proxy all have the proxy's"
+    )
 
     receiver: ReceiverSettings | None = None
     pacs: PacsSettings | None = None
     reply: ReplySettings | None = None
 
     keep_days: float = Field(7, gt=0, description="answers and previews are forgotten after so long")
+    kept_items: int = Field(100_000, ge=1, description="answers kept; the oldest jobs are forgotten first")
+    previews_mb: int = Field(2048, ge=1, description="megabytes of previews kept; the oldest go first")
     shutdown_seconds: float = Field(
         20, ge=0, description="what runs may go on for so long when it is stopped"
     )
@@ -90,4 +97,6 @@ class ServeSettings(Settings):
     def _one_request_fits(self) -> ServeSettings:
         if self.files_per_request > self.waiting_items:
             raise ValueError("files_per_request must not be above waiting_items")
+        if self.files_per_request > self.kept_items:
+            raise ValueError("files_per_request must not be above kept_items")
         return self

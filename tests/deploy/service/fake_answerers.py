@@ -67,8 +67,9 @@ def seen():
     frames[1] = 255 - frames[1]
     starts = np.array([0, 3])
     return SimpleNamespace(
-        frames=frames, numbers=starts, probabilities=chances.mean(0), by_frame=chances, starts=starts
-    )
+        frames=frames, numbers=starts, probabilities=chances.mean(0), by_frame=chances, starts=starts,
+        cine=None,
+    )  # fmt: skip
 
 
 def clip_of(data):

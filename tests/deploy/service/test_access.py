@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apical.config import ServeSettings, read_settings
-from apical.deploy.service.access import MOST_CLIENTS, Rates, Token, is_loopback, is_own, token_of
+from apical.deploy.service.access import (
+    MOST_CLIENTS,
+    Rates,
+    Token,
+    is_forwarded,
+    is_loopback,
+    is_own,
+    token_of,
+)
 from apical.errors import CannotDo, WrongCall
 
 
@@ -98,6 +106,32 @@ def test_requests_of_this_machine_are_ours(headers):
 )
 def test_requests_by_other_sites_pages_are_not(headers):
     assert not is_own(headers, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "name", ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"]
+)
+def test_a_request_with_signs_of_a_proxy_is_forwarded(name):
+    assert is_forwarded({"host": "127.0.0.1", name: ""}, "1.1")
+
+
+def test_nginx_tells_itself_by_its_old_http():
+    assert is_forwarded({"host": "127.0.0.1:8080", "connection": "close"}, "1.0")
+
+
+def test_a_browsers_request_is_not_forwarded():
+    browsers = {
+        "host": "127.0.0.1",
+        "connection": "keep-alive",
+        "origin": "http://127.0.0.1",
+        "accept": "*/*",
+    }
+    assert not is_forwarded(browsers, "1.1")
+
+
+def test_a_request_must_fit_into_what_is_kept():
+    with pytest.raises(WrongCall, match="files_per_request must not be above kept_items"):
+        read_settings(ServeSettings, kept_items=10)
 
 
 class Clock:

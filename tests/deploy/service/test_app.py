@@ -1,10 +1,13 @@
 """The service over HTTP: what is accepted, what is refused, and that no name a client gives is kept."""
 
+import asyncio
 import io
 import json
 import logging
+import os
 import re
 import tempfile
+import threading
 import time
 import zipfile
 
@@ -13,19 +16,21 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 pytest.importorskip("httpx", reason="httpx, which starlette's test client needs, is not installed")
 
+import httpx
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apical.config import ServeSettings
+from apical.deploy.service import uploads
 from apical.deploy.service.access import Token
 from apical.deploy.service.app import Parts, make_app
-from apical.deploy.service.guard import HEADERS
+from apical.deploy.service.guard import HEADERS, MOST_BODY
 from apical.deploy.service.logs import write_logs
 from apical.deploy.service.metrics import Metrics
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool
-from apical.deploy.service.unpack import LARGEST_LIST
+from apical.deploy.service.unpack import LARGEST_LIST, unpack
 
 PNG = b"\x89PNG\r\n\x1a\n"
 TOKEN = "a-token-of-some-length"
@@ -40,10 +45,10 @@ class Site:
         self.settings = ServeSettings(**changes)
         self.spool = Spool(self.folder, waiting_mb << 20)
         self.queue = Queue(self.folder / "queue.sqlite", self.settings.waiting_items, self.spool.remove)
-        self.ready = True
+        self.alive = self.ready = True
         parts = Parts(
-            self.queue, self.spool, Metrics(self.queue, self.spool), Token(token), lambda: self.ready,
-            {"version": "v"}, notify,
+            self.queue, self.spool, Metrics(self.queue, self.spool), Token(token), lambda: self.alive,
+            lambda: self.ready, {"version": "v"}, notify,
         )  # fmt: skip
         app = make_app(parts, self.settings)
         self.client = TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False)
@@ -287,6 +292,71 @@ def test_other_sites_pages_cannot_call_a_server_without_token(site):
     assert site.queue.counts()["queued"] == 0
 
 
+@pytest.mark.parametrize("headers", [{"X-Forwarded-For": "203.0.113.9"}, {"Via": "1.1 x"}, {"Forwarded": ""}])
+def test_a_proxy_in_front_needs_a_token(make_site, headers):
+    site = make_site()
+    response = site.client.get("/v1/model", headers=headers)
+    assert is_problem(response, 403)
+    assert "APICAL_TOKEN" in response.json()["do"]
+    assert is_problem(site.client.post("/v1/jobs", files=[("files", ("x", b"x"))], headers=headers), 403)
+    assert site.client.get("/healthz", headers=headers).status_code == 200
+    guarded = make_site(token=TOKEN)
+    headers = {**headers, "Authorization": f"Bearer {TOKEN}"}
+    assert guarded.client.get("/v1/model", headers=headers).status_code == 200
+
+
+def test_only_uploads_may_be_large(make_site):
+    heard = []
+    site = make_site(notify=heard.append)
+    kind = {"Content-Type": "application/json"}
+    fitting = json.dumps({"study": "1.2.3"}).ljust(MOST_BODY).encode()
+    assert site.send("/v1/notify", content=fitting, headers=kind).status_code == 202
+    assert is_problem(site.send("/v1/notify", content=fitting + b" ", headers=kind), 413)
+    pieces = iter([fitting] * 2)
+    assert is_problem(site.send("/v1/notify", content=pieces, headers=kind), 413)
+    for method, path in (("PUT", "/v1/jobs"), ("POST", "/nothing"), ("GET", "/v1/model"), ("POST", "/")):
+        assert is_problem(site.client.request(method, path, content=fitting * 2), 413), path
+    assert len(heard) == 1
+
+
+def test_no_more_of_a_large_body_is_received_than_is_needed(make_site):
+    site = make_site(notify=lambda notice: None)
+    asked = []
+
+    async def receive():
+        asked.append(1)
+        return {"type": "http.request", "body": b" " * 1000, "more_body": True}
+
+    assert asyncio.run(asked_raw(site, receive)) == 413
+    assert len(asked) == 5
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(make_site):
+    site = make_site(notify=lambda notice: None, idle_seconds=0.01)
+
+    async def receive():
+        await asyncio.sleep(3600)
+
+    assert asyncio.run(asyncio.wait_for(asked_raw(site, receive), 60)) == 408
+
+
+async def asked_raw(site, receive):
+    """The status of a notice whose body comes as `receive` has it."""
+    statuses = []
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/v1/notify", "raw_path": b"/v1/notify", "root_path": "", "query_string": b"",
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    await site.client.app(scope, receive, send)
+    return statuses[0]
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
@@ -312,6 +382,10 @@ def test_other_sites_pages_cannot_call_a_server_without_token(site):
             PART.replace(b'; filename="x"', b"") + b"x\r\n--b--\r\n",
         ),
         ("multipart/form-data; boundary=b", b"--b\r\nX: " + b"x" * 100_000 + b"\r\n\r\n--b--\r\n"),
+        (
+            "multipart/form-data; boundary=b",
+            PART.replace(b"\r\n\r\n", b"\r\nX: x" * 100 + b"\r\n\r\n") + b"x\r\n--b--\r\n",
+        ),
     ],
 )
 def test_a_broken_request_is_told_so_and_leaves_nothing(site, kind, body):
@@ -391,6 +465,88 @@ def test_archives_that_unpack_to_too_much_in_all_are_refused_whole(make_site):
     assert site.is_empty()
 
 
+def with_wrong_sums(archive):
+    """An archive whose members are not what their check sums say."""
+    changed = bytearray(archive)
+    for mark, at in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
+        start = changed.find(mark)
+        while start >= 0:
+            changed[start + at] ^= 1
+            start = changed.find(mark, start + 4)
+    return bytes(changed)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Bytes that were written to files, piece by piece."""
+    sizes, write = [], os.write
+    monkeypatch.setattr(os, "write", lambda file, data: sizes.append(len(data)) or write(file, data))
+    return sizes
+
+
+def test_members_that_are_refused_in_the_end_count_too(make_site, written):
+    site = make_site(file_mb=2, request_mb=4)
+    damaged = with_wrong_sums(zipped({f"{n}.png": PNG + b"\0" * (1 << 20) for n in range(50)}))
+    assert is_problem(site.files(damaged), 413)
+    assert sum(written) <= len(damaged) + (5 << 20)
+    assert site.is_empty()
+
+
+def test_members_that_say_that_they_are_too_large_are_not_unpacked(make_site, written):
+    site = make_site(file_mb=1, request_mb=4)
+    bomb = zipped({f"{n}.png": PNG + b"\0" * (1 << 20) for n in range(50)})
+    job = site.files(bomb).json()["job"]
+    assert {one["problem"] for one in site.queue.answers(job)} == {
+        "unpacks to more than is accepted: perhaps a decompression bomb"
+    }
+    assert sum(written) == len(bomb)
+
+
+def test_a_member_gives_no_more_than_it_says(make_site, written):
+    site = make_site(file_mb=1)
+    bomb = bytearray(zipped({"a.png": PNG + b"\0" * (9 << 20)}))
+    for at in (bomb.index(b"PK\x03\x04") + 22, bomb.index(b"PK\x01\x02") + 24):
+        bomb[at : at + 4] = (1000).to_bytes(4, "little")
+    job = site.files(bytes(bomb)).json()["job"]
+    assert [one["problem"] for one in site.queue.answers(job)] == ["damaged archive"]
+    assert sum(written) <= len(bomb) + 1000
+
+
+def test_archives_that_take_too_long_are_refused(make_site):
+    site = make_site(unpack_seconds=1e-9)
+    response = site.files(zipped({"a.png": PNG}))
+    assert is_problem(response, 413)
+    assert "too long" in response.json()["problem"]
+    assert site.is_empty()
+
+
+def test_files_do_not_wait_for_archives_of_others(site, monkeypatch):
+    inside, go = threading.Event(), threading.Event()
+
+    def slow(*values, **named):
+        inside.set()
+        assert go.wait(60)
+        return unpack(*values, **named)
+
+    monkeypatch.setattr(uploads, "unpack", slow)
+
+    async def send():
+        transport = httpx.ASGITransport(site.client.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            first = asyncio.create_task(
+                client.post("/v1/jobs", files={"files": ("x", zipped({"a.png": PNG}))}, timeout=60)
+            )
+            while not inside.is_set():
+                await asyncio.sleep(0.01)
+            try:
+                second = await asyncio.wait_for(client.post("/v1/jobs", files={"files": ("x", b"x")}), 30)
+            finally:
+                go.set()
+            return (await first).status_code, second.status_code
+
+    assert asyncio.run(send()) == (202, 202)
+
+
 def test_a_list_of_members_that_is_too_long_is_not_read(site, monkeypatch):
     archive = zipped({"a.png": PNG})
     end = archive.rindex(b"PK\x05\x06")
@@ -412,6 +568,10 @@ def test_readiness_health_and_figures(site):
     assert site.client.get("/readyz").json() == {"ready": True}
     site.ready = False
     assert site.client.get("/readyz").status_code == 503
+    assert site.client.get("/healthz").status_code == 200
+    site.alive = False
+    dead = site.client.get("/healthz")
+    assert (dead.status_code, dead.json()) == (503, {"alive": False})
     site.files(b"one", b"four")
     site.files()
     text = site.client.get("/metrics").text

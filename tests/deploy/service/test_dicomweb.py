@@ -247,18 +247,23 @@ def test_credentials_come_from_the_environment_or_a_file(tmp_path):
         authorization({"APICAL_PACS_CREDENTIALS_FILE": str(tmp_path / "none")})
 
 
-def test_credentials_go_to_the_pacs_and_to_nobody_it_points_to():
-    seen = []
-
-    def elsewhere(method, path, headers, body):
-        seen.append(headers.get("Authorization"))
-        return as_json([])
-
-    with fake_pacs(elsewhere) as (other, _):
-        moved = other.replace("127.0.0.1", "localhost")
-        with fake_pacs(lambda *request: (307, {"Location": moved}, b"")) as (url, _):
-            list(client(url).studies(None))
-    assert seen == [None]
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nothing_goes_to_where_the_pacs_points(status):
+    """Neither questions nor documents nor credentials, be it another host or the same."""
+    with fake_pacs(lambda *request: as_json([])) as (other, asked_there):
+        for moved in (other.replace("127.0.0.1", "localhost"), other, "/elsewhere"):
+            with fake_pacs(lambda *_, to=moved: (status, {"Location": to}, b"")) as (url, asked):
+                for call in (
+                    lambda ours: list(ours.studies(None)),
+                    lambda ours: list(ours.instances("1.2")),
+                    lambda ours: retrieved(ours, ONE),
+                    lambda ours: ours.store(small_sr()),
+                ):
+                    with pytest.raises(Unreachable, match=f"sends us elsewhere .HTTP {status}.") as error:
+                        call(client(url))
+                    assert moved not in str(error.value)
+                assert not any("elsewhere" in path for _, path in asked)
+    assert asked_there == []
 
 
 @pytest.mark.parametrize(

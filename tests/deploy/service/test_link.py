@@ -85,8 +85,13 @@ def test_a_notice_is_passed_on_as_far_as_it_is_known(orthanc, way, tmp_path):
     notice = SimpleNamespace(study=header.StudyInstanceUID, series=None, instance=None)
     with pytest.raises(CannotDo, match="not started"):
         link.notify(notice)
+    assert link.problems == {"pacs": None, "outbox": None}
     link.start(queue, spool, "model", threading.Event())
     link.notify(notice)
     wait_for(lambda: queue.counts()["queued"] == 1)
+    orthanc.kill()
+    link.notify(notice)
+    assert "cannot be reached" in wait_for(lambda: link.problems["pacs"])
+    assert link.problems["outbox"] is None
     link.stop(60)
     queue.close()

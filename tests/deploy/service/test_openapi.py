@@ -66,8 +66,9 @@ class Site:
     def app(self):
         metrics = Metrics(self.queue, self.spool)
         parts = Parts(
-            self.queue, self.spool, metrics, Token(None), lambda: True, {"version": "v"}, self.noticed.append
-        )
+            self.queue, self.spool, metrics, Token(None), lambda: True, lambda: True, {"version": "v"},
+            self.noticed.append,
+        )  # fmt: skip
         return make_app(parts, self.settings)
 
     def file(self):

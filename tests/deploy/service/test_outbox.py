@@ -14,8 +14,8 @@ from small_instances import write_instance
 from apical.deploy.answers import Answer
 from apical.deploy.dicom_sr import sr_bytes, sr_uid
 from apical.deploy.service.dicomweb import DicomWeb, Hopeless, Unreachable, authorization
-from apical.deploy.service.outbox import NEVER, Outbox
-from apical.deploy.service.queue import Queue
+from apical.deploy.service.outbox import Outbox
+from apical.deploy.service.queue import NEVER, Outgoing, Queue
 from apical.deploy.service.sender import send_by_store
 from apical.deploy.service.spool import Spool
 from apical.views import standard_vocabulary
@@ -158,23 +158,103 @@ def test_wrong_credentials_put_it_off_and_say_so(orthanc, queue, send_all):
 
 
 def test_a_refused_document_is_kept_with_its_reason_and_holds_up_no_other(queue, send_all, caplog):
+    arrived = []
+
+    def send(document):
+        if document == small_sr():
+            client(url).store(document)
+        arrived.append(document)
+
     with fake_pacs(stow(409, failed=[0xA900])) as (url, asked):
         put(queue, small_sr())
-        send_all(queue, client(url).store)
+        send_all(queue, send)
         wait_for(lambda: "given up" in caplog.text)
+        put(queue, small_sr("1.2.4"))
+        wait_for(lambda: arrived)
     assert "0xA900" in caplog.text
-    outgoing = queue.due(math.inf)
-    assert outgoing.document == small_sr()
+    assert arrived == [small_sr("1.2.4")]
+    assert queue.due(math.inf).document == small_sr()
     assert queue.due(1e15) is None
     assert [method for method, _ in asked].count("POST") == 1
-    problem = queue._all("SELECT problem, due FROM outbox")
-    assert "0xA900" in problem[0][0]
-    assert problem[0][1] == NEVER
-    put(queue, small_sr("1.2.4"))
+    ((problem, due),) = queue._all("SELECT problem, due FROM outbox")
+    assert "0xA900" in problem
+    assert due == NEVER
+    assert (queue.counts()["outbox"], queue.counts()["refused"]) == (0, 1)
+
+
+def test_a_refused_document_is_sent_once_more_at_the_next_start(queue, send_all):
+    tried = []
+
+    def refuse(document):
+        tried.append(document)
+        raise Hopeless("no")
+
+    for document in (b"SR", b"another"):
+        put(queue, document)
+    outbox = send_all(queue, refuse)
+    wait_for(lambda: queue.counts()["refused"] == 2)
+    outbox.stop(60)
+    assert sorted(tried) == [b"SR", b"another"]
     arrived = []
     send_all(queue, arrived.append)
-    wait_for(lambda: arrived)
-    assert arrived == [small_sr("1.2.4")]
+    wait_for(lambda: sorted(arrived) == [b"SR", b"another"])
+    wait_for(lambda: queue.counts()["refused"] == queue.counts()["outbox"] == 0)
+
+
+def test_a_refused_document_is_forgotten_with_its_answer_and_one_that_waits_is_not(queue):
+    for document in (b"refused", b"waits"):
+        put(queue, document)
+    queue.put_off(next(one for one in documents(queue) if one.document == b"refused"), "no", NEVER)
+    queue.expire(time.time() - 3600)
+    assert len(queue._all("SELECT item FROM outbox")) == 2
+    queue.expire(time.time() + 3600)
+    assert [one.document for one in documents(queue)] == [b"waits"]
+    queue.put_off(documents(queue)[0], "no", NEVER)  # refused when its answer is long forgotten
+    queue.expire(time.time() + 3600)
+    assert documents(queue) == []
+
+
+def documents(queue):
+    return [Outgoing(*row) for row in queue._all("SELECT item, document, attempts FROM outbox")]
+
+
+def test_many_documents_that_fail_for_long_keep_no_other_waiting_for_long(queue, monkeypatch):
+    """By a clock of our own: a day of ten poisoned documents, and a good one every hour."""
+    now, sent = [1e9], {}
+
+    class Clock:
+        time = staticmethod(lambda: now[0])
+
+    def send(document):
+        if document.startswith(b"bad"):
+            raise Unreachable("no")
+        sent[document] = now[0]
+
+    monkeypatch.setattr("apical.deploy.service.outbox.time", Clock)
+    monkeypatch.setattr("apical.deploy.service.queue.time", Clock)
+    monkeypatch.setattr("apical.deploy.service.outbox.Rounds", StillRounds)
+    for number in range(10):
+        put(queue, b"bad%d" % number)
+    outbox, made = Outbox(queue, send), {}
+    while now[0] < 1e9 + 86_400:
+        if now[0] >= 1e9 + 3600 * (len(made) + 1):
+            document = b"%d" % len(made)
+            put(queue, document)
+            made[document] = now[0]
+        now[0] += max(0.01, outbox._round())
+    late = [sent[document] - made[document] for document in list(made)[:-1]]
+    assert len(late) > 20
+    assert max(late) < 400
+
+
+class StillRounds:
+    """Rounds that a test does by itself."""
+
+    def __init__(self, name, one_round):
+        pass
+
+    def start(self):
+        pass
 
 
 def test_a_server_that_asks_to_wait_is_not_asked_before(queue, send_all):

@@ -17,8 +17,8 @@ from pydicom.uid import (
 )
 from small_instances import NAME, PATIENT_ID, write_ct, write_instance
 
-from apical.deploy.service.dicomweb import DicomWeb, authorization
-from apical.deploy.service.instances import instance_key
+from apical.deploy.service.dicomweb import DicomWeb, Instance, Study, Unreachable, authorization
+from apical.deploy.service.instances import identity, instance_key
 from apical.deploy.service.pacs import Pacs
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool
@@ -249,7 +249,7 @@ def test_orthanc_killed_midway_and_started_again_loses_and_doubles_nothing(ortha
     orthanc.start()
     wait_for(lambda: service.queued() == len(files) and service.pacs.waiting == 0)
     assert sorted(service.work()) == sorted(file.read_bytes() for file in files.values())
-    assert service.pacs.problem is None
+    wait_for(lambda: service.pacs.problem is None)
 
 
 def test_a_full_queue_takes_the_rest_when_there_is_room(orthanc, serve, tmp_path, monkeypatch):
@@ -330,6 +330,118 @@ def test_one_study_that_fails_does_not_keep_the_others_waiting(serve, tmp_path):
         service.pacs.notify("1.2.2")
         wait_for(lambda: service.queued() == 1 and service.pacs.waiting == 1)
         service.stop()
+
+
+class StillRounds:
+    """Rounds that a test does by itself."""
+
+    stopped = False
+
+    def __init__(self, name, one_round):
+        pass
+
+    def start(self):
+        pass
+
+    def wake(self):
+        pass
+
+
+class Archive:
+    """A PACS by a clock of its own: studies of one instance each, which appear at their second.
+
+    `poisoned` studies have one that cannot be fetched, `unlisted` ones cannot even be listed.
+    """
+
+    def __init__(self, file, studies, poisoned=(), unlisted=()):
+        self.now, self.down, self.asked, self.polls = 0.0, False, 0, []
+        self._content, self._uid = file.read_bytes(), identity(file)[1]
+        self._studies, self._poisoned, self._unlisted = studies, poisoned, unlisted
+        self.fetched = {}
+
+    def time(self):
+        return 1e9 + self.now
+
+    monotonic = time
+
+    def studies(self, since):
+        self._answer()
+        self.polls.append(self.now)
+        yield from (Study(study, 1) for study, since in self._studies.items() if since <= self.now)
+
+    def instances(self, study, series="", instance=""):
+        self._answer(study in self._unlisted)
+        yield Instance(study, "1.5", self._uid, str(UltrasoundImageStorage))
+
+    def retrieve(self, one, write):
+        self._answer(one.study in self._poisoned)
+        self.fetched.setdefault(one.study, self.now)
+        write(self._content)
+
+    def _answer(self, fails=False):
+        self.asked += 1
+        if fails or self.down:
+            raise Unreachable("the PACS could not do it (HTTP 500)")
+
+
+@pytest.fixture
+def simulate(tmp_path, monkeypatch):
+    """Gives a `Pacs` and a function that lets so many seconds pass."""
+    write_instance(tmp_path / "a.dcm")
+    queues = []
+
+    def start(studies, every=30.0, **bad):
+        archive = Archive(tmp_path / "a.dcm", studies, **bad)
+        monkeypatch.setattr("apical.deploy.service.pacs.time", archive)
+        monkeypatch.setattr("apical.deploy.service.pacs.Rounds", StillRounds)
+        spool = Spool(tmp_path / "state")
+        queue = Queue(tmp_path / "state" / "queue.sqlite", 1000, spool.remove)
+        queues.append(queue)
+        monkeypatch.setattr(queue, "knows", lambda key: False)  # all have the same instance
+        pacs = Pacs(archive, queue, spool, "model", every=every)
+
+        def passes(seconds):
+            ends = archive.now + seconds
+            while archive.now < ends:
+                archive.now += max(0.01, pacs._round())
+
+        return archive, pacs, passes
+
+    yield start
+    for queue in queues:
+        queue.close()
+
+
+@pytest.mark.parametrize("kind", ["poisoned", "unlisted"])
+@pytest.mark.parametrize("bad", [1, 2, 5])
+def test_studies_that_fail_for_good_hold_up_neither_polling_nor_others(simulate, kind, bad):
+    studies = {f"1.{number}": 0.0 for number in range(1, bad + 1)}
+    good = {f"2.{hour}": 3600.0 * hour for hour in range(12)}
+    archive, pacs, passes = simulate({**studies, **good}, **{kind: frozenset(studies)})
+    passes(12 * 3600)
+    assert len(archive.polls) >= 12 * 120 - 1
+    assert archive.fetched.keys() == good.keys()
+    assert max(archive.fetched[study] - since for study, since in good.items()) < 120
+    assert "could not do it" in pacs.problem
+    assert pacs.waiting == bad
+
+
+@pytest.mark.parametrize("every", [30.0, None])
+def test_a_pacs_that_is_down_is_left_in_peace_and_asked_again(simulate, every):
+    archive, pacs, passes = simulate({f"1.{number}": 0.0 for number in range(20)}, every)
+    archive.down = True
+    for number in range(20):
+        pacs.notify(f"1.{number}")
+    passes(10)
+    assert archive.asked < 20  # after half a second or more, a second, two, four
+    passes(86_400)
+    assert pacs.problem
+    assert 20 < archive.asked < 6000  # each study every five minutes at most, and polls less often
+    archive.down = False
+    passes(1300)
+    assert len(archive.fetched) == 20
+    assert pacs.problem is None
+    assert pacs.waiting == 0
 
 
 def test_stopping_ends_a_fetch_that_is_slow(serve):

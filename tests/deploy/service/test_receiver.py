@@ -1,6 +1,7 @@
 """The receiver against real senders: dcmtk's storescu and echoscu as programs, Orthanc, and bare sockets."""
 
 import contextlib
+import errno
 import hashlib
 import logging
 import os
@@ -17,6 +18,7 @@ from orthanc import Orthanc, need_orthanc, wait_for
 from pydicom.uid import SecondaryCaptureImageStorage, UltrasoundImageStorage
 from small_instances import ENCODINGS, NAME, PATIENT_ID, write_ct, write_instance
 
+from apical.deploy.service import instances, messages
 from apical.deploy.service.instances import CLASSES, RETIRED, instance_key
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.receiver import NOT_UNDERSTOOD, OTHER_OBJECT, OUT_OF_RESOURCES, start_receiver
@@ -113,7 +115,7 @@ def test_storescu_sends_each_encoding_and_the_very_object_is_kept(serve, tmp_pat
     item = service.queue.claim()
     assert item.source == "c-store"
     assert item.file.read_bytes() == kept
-    assert service.queue.knows(instance_key(uid, MODEL))
+    assert service.queue.knows(instance_key(uid, MODEL, hashlib.sha256(kept).hexdigest()))
     assert not service.halves()
 
 
@@ -164,6 +166,19 @@ def test_what_is_sent_twice_is_queued_once_and_for_another_model_again(serve, tm
     service.receiver = start_receiver(service.queue, service.spool, "model-2", service.stopping, port=0)
     assert dcmtk("storescu", service, files)[0] == 0
     assert service.queue.counts()["queued"] == 6
+
+
+def test_a_good_object_is_queued_after_a_damaged_one_of_its_uid(serve, tmp_path):
+    """Also while the damaged one still waits, and again only once."""
+    service = serve()
+    write_instance(tmp_path / "a.dcm", encoding="jpeg")
+    damaged = pydicom.dcmread(tmp_path / "a.dcm")
+    damaged.PixelData = pydicom.encaps.encapsulate([b"\0\0"])
+    for _ in range(2):
+        assert send(service, damaged) == 0
+        assert send(service, tmp_path / "a.dcm") == 0
+    assert service.queue.counts()["queued"] == 2
+    assert len(service.files()) == 2
 
 
 def test_twenty_senders_at_once_lose_and_double_nothing(serve, tmp_path):
@@ -235,6 +250,49 @@ def test_a_full_disk_or_queue_that_fails_is_out_of_resources(serve, tmp_path, mo
     assert send(service, tmp_path / "a.dcm") == 0
 
 
+def test_a_machine_that_cannot_open_or_read_files_is_out_of_resources(serve, tmp_path, monkeypatch, caplog):
+    """The object is not to blame, so its sender must keep it."""
+    service = serve()
+    write_instance(tmp_path / "a.dcm")
+
+    class Broken(instances.Rationed):
+        def read(self, size=-1):
+            raise OSError(errno.EIO, "Input/output error")
+
+    opens, known = type(tmp_path).open, instances.identity(tmp_path / "a.dcm")
+
+    def no_more(path, *words, **more):
+        if path.parent.name == "receiving":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return opens(path, *words, **more)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(instances, "Rationed", Broken)
+        assert send(service, tmp_path / "a.dcm") == OUT_OF_RESOURCES
+    with monkeypatch.context() as broken:
+        broken.setattr(type(tmp_path), "open", no_more)
+        assert send(service, tmp_path / "a.dcm") == OUT_OF_RESOURCES
+        broken.setattr("apical.deploy.service.receiver.identity", lambda half: known)
+        assert send(service, tmp_path / "a.dcm") == OUT_OF_RESOURCES
+    assert caplog.text.count("could not be kept") == 3
+    assert service.files() == []
+    assert send(service, tmp_path / "a.dcm") == 0
+
+
+def test_a_half_that_cannot_be_written_ends_its_association(serve, tmp_path, monkeypatch, caplog):
+    service = serve()
+    write_instance(tmp_path / "a.dcm")
+
+    def no_more(**words):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("pynetdicom.dimse_messages.NamedTemporaryFile", no_more)
+        assert send(service, tmp_path / "a.dcm") is None
+    assert "could not be written (Too many open files)" in caplog.text
+    assert send(service, tmp_path / "a.dcm") == 0
+
+
 def test_a_stopping_service_takes_nothing(serve, tmp_path):
     service = serve()
     write_instance(tmp_path / "a.dcm")
@@ -297,6 +355,141 @@ def test_too_large_an_object_ends_its_association_and_leaves_nothing(serve, tmp_
     assert service.files() == []
     assert dcmtk("storescu", service, [tmp_path / "small.dcm"])[0] == 0
     assert service.queue.counts()["queued"] == 1
+
+
+class Peer:
+    """One that sends whatever fragments it likes (PS3.8 9.3.5)."""
+
+    def __init__(self, service):
+        entity = pynetdicom.AE()
+        entity.add_requested_context(UltrasoundImageStorage, "1.2.840.10008.1.2.1")
+        self.association = entity.associate("127.0.0.1", service.receiver.port, ae_title="APICAL")
+        assert self.association.is_established
+        self.socket = self.association.dul.socket.socket
+
+    def sends(self, header, data, *, context=1):
+        value = bytes([context, header]) + data
+        item = struct.pack(">L", len(value)) + value
+        with contextlib.suppress(OSError):  # it may be cut off by now
+            self.socket.sendall(b"\x04\x00" + struct.pack(">L", len(item)) + item)
+
+    def is_cut_off(self):
+        return wait_for(lambda: not self.association.is_established)
+
+
+COMMAND, DATA, LAST = 1, 0, 2
+PIECE = bytes(200_000)
+
+
+def command(field, number=1, uid=b"1.2.3\0", data_set=1):
+    """A command (PS3.7 E.1), in implicit VR."""
+    values = [
+        (0x0002, str(UltrasoundImageStorage).encode().ljust(30, b"\0")), (0x0100, struct.pack("<H", field)),
+        (0x0110, struct.pack("<H", number)), (0x0700, b"\0\0"), (0x0800, struct.pack("<H", data_set)),
+        (0x1000, uid),
+    ]  # fmt: skip
+    body = b"".join(struct.pack("<HHL", 0, tag, len(value)) + value for tag, value in values)
+    return struct.pack("<HHLL", 0, 0, 4, len(body)) + body
+
+
+def endless_command(peer):
+    for _ in range(30):
+        peer.sends(COMMAND, PIECE)
+
+
+def data_of_another_command(peer):
+    peer.sends(COMMAND | LAST, command(0x0020))
+    peer.sends(DATA, PIECE)
+
+
+def data_of_an_echo(peer):
+    peer.sends(COMMAND | LAST, command(0x0030))
+    peer.sends(DATA, PIECE)
+
+
+def commands_amid_data(peer):
+    peer.sends(COMMAND | LAST, command(0x0001))
+    peer.sends(DATA, PIECE)
+    peer.sends(COMMAND, b"")
+
+
+def two_commands_for_one_object(peer):
+    for _ in range(2):
+        peer.sends(COMMAND | LAST, command(0x0001))
+
+
+def endless_object(peer):
+    peer.sends(COMMAND | LAST, command(0x0001))
+    for _ in range(30):
+        peer.sends(DATA, PIECE)
+
+
+def objects_without_waiting(peer):
+    for number in range(50):
+        peer.sends(COMMAND | LAST, command(0x0001, number + 1, b"1.2.%d\0" % (100 + number)))
+        peer.sends(DATA | LAST, PIECE)
+
+
+def data_without_a_command(peer):
+    peer.sends(DATA, PIECE)
+
+
+def another_context(peer):
+    peer.sends(COMMAND | LAST, command(0x0001), context=7)
+
+
+def no_command_at_all(peer):
+    peer.sends(COMMAND | LAST, b"\xff" * 100)
+
+
+@pytest.mark.parametrize(
+    ("attack", "why"),
+    [
+        (endless_command, "command was larger"),
+        (data_of_another_command, "more than C-STORE and C-ECHO"),
+        (data_of_an_echo, "data where there should be none"),
+        (commands_amid_data, "a command amid data"),
+        (two_commands_for_one_object, "a command amid data"),
+        (endless_object, "object was larger"),
+        (objects_without_waiting, "before it had an answer"),
+        (data_without_a_command, "data where there should be none"),
+        (another_context, "belongs to nothing"),
+        (no_command_at_all, "more than C-STORE and C-ECHO"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_who_sends_otherwise_than_the_standard_says_is_cut_off(serve, attack, why, caplog, monkeypatch):
+    service = serve(most_bytes=1_000_000)
+    if attack is objects_without_waiting:  # else it may be answered as fast as it sends
+        answered = threading.Event()
+        monkeypatch.setattr(service.queue, "knows", lambda key: not answered.wait(60))
+    peer = Peer(service)
+    attack(peer)
+    wait_for(lambda: why in caplog.text)
+    if attack is objects_without_waiting:
+        assert len(service.halves()) <= 4
+        answered.set()
+    peer.is_cut_off()
+    wait_for(lambda: not service.halves())
+    assert dcmtk("echoscu", service, [])[0] == 0
+
+
+def test_halves_of_all_associations_together_are_bounded(serve, tmp_path, caplog):
+    """Each is smaller than allowed, and none is whole; who breaks off makes room."""
+    service = serve(most_bytes=3_000_000)
+    peers = [Peer(service) for _ in range(6)]
+    for peer in peers:
+        peer.sends(COMMAND | LAST, command(0x0001))
+        for _ in range(14):
+            peer.sends(DATA, PIECE)
+    wait_for(lambda: "too much was being received" in caplog.text)
+    bound = messages.HALVES * 3_000_000 + len(peers) * (messages.BLOCK + len(PIECE))
+    assert sum(half.stat().st_size for half in service.halves()) <= bound
+    for peer in peers:
+        peer.association.abort()
+    wait_for(lambda: not service.halves())
+    write_instance(tmp_path / "a.dcm")
+    assert send(service, tmp_path / "a.dcm") == 0
 
 
 def test_only_listed_titles_and_hosts_may_send(serve, tmp_path):
@@ -373,19 +566,30 @@ def broken_wire(port, most_bytes):
     return entrance.getsockname()[1]
 
 
-def test_half_an_object_stays_in_the_private_folder_and_goes_when_it_is_old(serve, tmp_path):
+def test_half_an_object_goes_when_its_association_breaks_off(serve, tmp_path):
     service = serve()
     write_instance(tmp_path / "a.dcm", side=1024)
-    port = service.receiver.port
-    for halves in (1, 2):
-        service.receiver.port = broken_wire(port, 300_000)
-        assert dcmtk("storescu", service, [tmp_path / "a.dcm"])[0] != 0
-        wait_for(lambda n=halves: len(service.halves()) == n)
-    assert service.files() == []
+    peer = Peer(service)
+    peer.sends(COMMAND | LAST, command(0x0001))
+    peer.sends(DATA, PIECE)
+    wait_for(lambda: sum(half.stat().st_size for half in service.halves()) > len(PIECE))
     assert (service.folder / "receiving").stat().st_mode & 0o777 == 0o700
-    old, new = service.halves()
-    os.utime(old, (0, 0))
+    assert all(half.stat().st_mode & 0o777 == 0o600 for half in service.halves())
+    peer.association.abort()
+    wait_for(lambda: not service.halves())
+    service.receiver.port, port = broken_wire(service.receiver.port, 300_000), service.receiver.port
+    assert dcmtk("storescu", service, [tmp_path / "a.dcm"])[0] != 0
     service.receiver.port = port
+    wait_for(lambda: not service.halves())
+    assert service.files() == []
+
+
+def test_what_is_left_in_the_folder_of_halves_goes_when_it_is_old(serve):
+    service = serve()
+    old, new = (service.folder / "receiving" / name for name in ("old", "new"))
+    for one in (old, new):
+        one.touch()
+    os.utime(old, (0, 0))
     assert dcmtk("echoscu", service, [])[0] == 0
     wait_for(lambda: service.halves() == [new])
     service.receiver.stop(0)

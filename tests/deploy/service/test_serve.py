@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,12 +39,13 @@ class Server:
         self.folder, self.state, self.log = folder, folder / "state", folder / "log"
         self.process = self.client = None
 
-    def start(self, **settings):
+    def start(self, *, files=None, **settings):
         self.errors = (self.folder / "errors").open("ab")
         values = json.dumps({"port": 0, **settings})
         self.process = subprocess.Popen(
             [sys.executable, str(SCRIPT), str(self.state), str(self.log), values],
             stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            preexec_fn=files and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))),
         )  # fmt: skip
         self.said = self.process.stdout.readline()
         found = re.search(r"http://\S+:(\d+)", self.said)
@@ -79,6 +82,10 @@ class Server:
         self.errors.close()
         return code
 
+    def answering(self):
+        """The processes that answer; another below the server only cleans up after them."""
+        return {one for one in children(self.process) if b"spawn_main" in command_of(one)}
+
     def looked_at(self):
         return Counter(self.log.read_text().split())
 
@@ -106,6 +113,13 @@ def children(process):
         with open(f"/proc/{process.pid}/task/{thread}/children") as file:
             found += [int(word) for word in file.read().split()]
     return set(found)
+
+
+def command_of(number):
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def is_alive(number):
@@ -189,6 +203,75 @@ def test_a_connection_without_a_whole_head_is_closed(server):
         line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
         assert line.recv(4096) == b""
     assert server.get("/healthz") == 200
+
+
+def is_cut(line):
+    """Whether the server closes a connection, without a word."""
+    try:
+        return line.recv(4096) == b""
+    except ConnectionResetError:
+        return True
+
+
+def connected(server, address="127.0.0.1"):
+    where = ("127.0.0.1", server.port)
+    return socket.create_connection(where, timeout=PATIENCE, source_address=(address, 0))
+
+
+def test_connections_are_counted_before_anything_is_asked(server):
+    server.start(connections=5, connections_per_client=3)
+    server.client.close()
+    with ExitStack() as stack:
+        for _ in range(3):
+            last = stack.enter_context(connected(server, "127.0.0.2"))
+            last.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b"200 OK" in last.recv(4096)
+        assert is_cut(stack.enter_context(connected(server, "127.0.0.2"))), "too many of one"
+        others = [stack.enter_context(connected(server, address)) for address in ("127.0.0.3", "127.0.0.4")]
+        for one in others:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert b"200 OK" in one.recv(4096)
+        assert is_cut(stack.enter_context(connected(server, "127.0.0.5"))), "too many in all"
+    server.client = httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE)
+    wait_for(lambda: server.get("/healthz") == 200)
+
+
+def test_idle_connections_do_not_keep_a_process_from_being_started(server):
+    server.start(files=340, connections=5000, connections_per_client=5000, idle_seconds=3600)
+    (before,) = server.answering()
+    with ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(connected(server))
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: server.answering() - {before})
+    wait_for(lambda: server.get("/readyz") == 200)
+    assert server.answers(server.send(b"one"))[0]["view"] == "A4C"
+
+
+def test_a_connection_that_reads_no_answer_is_closed(server):
+    server.start(idle_seconds=0.5, burst=10**9)
+    ask = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100
+    with connected(server) as line:
+        line.setblocking(False)
+
+        def is_ended():
+            try:
+                line.send(ask)
+            except BlockingIOError:
+                return False
+            except (ConnectionResetError, BrokenPipeError):
+                return True
+            return False
+
+        wait_for(is_ended)
+    assert server.get("/healthz") == 200
+
+
+def test_what_speaks_like_nginx_in_front_of_us_needs_a_token(server):
+    server.start()
+    with connected(server) as line:
+        line.sendall(b"GET /v1/model HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        assert b"403" in line.recv(4096).split(b"\r\n")[0]
 
 
 def test_the_processes_below_end_with_the_server_even_if_it_is_killed(server):

@@ -1,5 +1,6 @@
 """Files come in whole, private and counted, and under no name but ours."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -89,6 +90,53 @@ def test_previews_are_kept_and_removed(spool):
     assert spool.preview("one") is None
     spool.sweep_previews(lambda item: item != "two")
     assert spool.preview("two") is None
+
+
+def test_previews_are_bounded_and_the_oldest_go_first(tmp_path):
+    spool = Spool(tmp_path / "state", most_previews=100)
+    for number in range(12):
+        spool.keep_preview(str(number), b"x" * 10)
+        os.utime(spool.preview(str(number)), (number, number))
+    left = {number for number in range(12) if spool.preview(str(number))}
+    assert left == set(range(2, 12))
+    again = Spool(tmp_path / "state", most_previews=100)
+    for number in range(12, 14):
+        again.keep_preview(str(number), b"x" * 10)
+        os.utime(again.preview(str(number)), (number, number))
+    assert sum(file.stat().st_size for file in (tmp_path / "state" / "previews").iterdir()) <= 100
+    assert again.preview("13")
+
+
+def test_what_is_new_is_not_swept_while_files_come(spool):
+    old, new = spool.receive([b"old"], 10), spool.receive([b"new"], 10)
+    os.utime(old, (1, 1))
+    assert spool.sweep(set(), older_than=3600) == 1
+    assert list(spool.incoming.iterdir()) == [new]
+
+
+def test_half_a_preview_is_swept_once_nobody_can_be_writing_it(spool):
+    previews = spool.incoming.parent / "previews"
+    for name in (".old", ".new"):
+        (previews / name).touch()
+    os.utime(previews / ".old", (1, 1))
+    spool.sweep_previews(lambda item: True)
+    assert [file.name for file in previews.iterdir()] == [".new"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda spool: spool.remove_previews(["one"]),
+        lambda spool: spool.sweep_previews(lambda item: False),
+        lambda spool: spool.keep_preview("one", b"x"),
+    ],
+)
+def test_a_folder_that_is_gone_is_an_error_with_what_to_do(spool, use):
+    previews = spool.incoming.parent / "previews"
+    previews.rmdir()
+    previews.touch()
+    with pytest.raises(CannotDo, match="the state folder cannot be read or written"):
+        use(spool)
 
 
 def test_a_disk_that_fails_is_an_error_with_what_to_do(spool, monkeypatch):

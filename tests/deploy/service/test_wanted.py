@@ -39,8 +39,9 @@ def test_what_failed_comes_after_the_others_and_at_its_time(tmp_path):
     wanted.done(wanted.due(60.0))
     assert wanted.next_due() == 50.0
     assert wanted.due(49.0) is None
-    assert wanted.due(51.0).failures == 1
+    assert wanted.due(51.0).failures == wanted.failing == 1
     wanted.add("1.1")
+    assert wanted.failing == 0
     assert wanted.due(0.0).failures == 0
 
 

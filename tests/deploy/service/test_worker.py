@@ -12,6 +12,7 @@ from PIL import Image
 
 pytest.importorskip("prometheus_client", reason="the extra 'serve' is not installed")
 
+from apical.deploy.service import worker
 from apical.deploy.service.metrics import Metrics
 from apical.deploy.service.queue import CRASHED, Queue
 from apical.deploy.service.spool import Spool
@@ -174,6 +175,76 @@ def test_a_job_that_is_forgotten_while_it_runs_leaves_nothing(service, tmp_path)
     wait_for(lambda: not list(service.spool.incoming.iterdir()))
     service.answers(service.send(b"two"))
     assert service.spool.preview(items[0]) is None
+
+
+@pytest.mark.parametrize("end", ["crash", "stop"])
+def test_a_job_that_is_forgotten_while_it_runs_leaves_nothing_however_that_ends(service, end):
+    service.start()
+    job = service.send(b"hang:")
+    wait_for(lambda: service.queue.job(job).running == 1)
+    assert service.queue.forget(job)[1] == []
+    if end == "crash":
+        for child in multiprocessing.active_children():
+            child.kill()
+    else:
+        service.workers.stop(0)
+    wait_for(lambda: not list(service.spool.incoming.iterdir()))
+    assert service.spool.bytes_waiting == 0
+
+
+def failing(times, error, then):
+    """A function that raises so many times, and then does what another does."""
+    left = [error] * times
+
+    def call(*values, **named):
+        if left:
+            raise left.pop()
+        return then(*values, **named)
+
+    return call
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(service, monkeypatch):
+    service.start()
+    no_files = failing(1, OSError(24, "Too many open files"), worker._Child)
+    monkeypatch.setattr(worker, "_Child", no_files)
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    (one,) = service.answers(service.send(b"one"))
+    assert one["view"] == "A4C"
+    assert service.workers.is_alive
+    assert service.workers.is_ready
+
+
+def test_a_first_process_that_cannot_be_started_is_an_error(service, monkeypatch):
+    monkeypatch.setattr(worker, "_Child", failing(9, OSError(24, "Too many open files"), None))
+    said = []
+
+    def start():
+        with pytest.raises(CannotDo) as error:
+            service.start()
+        said.append(str(error.value))
+
+    threading.Thread(target=start, daemon=True).start()  # so that one that hangs is a failure
+    wait_for(lambda: said)
+    assert "OSError" in said[0]
+    assert "enough files may be open" in said[0]
+    assert not service.workers.is_alive
+
+
+@pytest.mark.parametrize("method", ["claim", "finish", "item"])
+def test_a_fault_ends_no_keeper_and_loses_no_item(service, monkeypatch, method, caplog):
+    fault = failing(1, ValueError("Doe^Jane"), getattr(service.queue, method))
+    monkeypatch.setattr(service.queue, method, fault)
+    service.start()
+    job = service.send(b"one")
+    wait_for(lambda: service.queue.job(job).state == "done")
+    assert [one["view"] for one in service.queue.answers(job)] == ["A4C"]
+    assert service.workers.is_alive
+    service.answers(service.send(b"two"))
+    assert "fault" in caplog.text
+    assert "Doe" not in caplog.text
 
 
 def test_a_full_disk_is_waited_for(service, monkeypatch):

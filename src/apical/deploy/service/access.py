@@ -2,7 +2,11 @@
 
 The token is a bearer token (RFC 6750). On loopback none is needed unless one is given; then any page that a
 browser on this machine shows could call us, so a request must say our own name as its host (against DNS
-rebinding) and come from no other origin (https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin).
+rebinding) and come from no other origin (https://developer.mozilla.org/docs/Web/HTTP/Headers/Origin). A proxy
+on this machine would let everybody in, for to us it is the caller: what shows signs of one is refused without
+a token. A proxy may hide all signs, so whoever sets one up must set a token.
+
+Rates are by address. Behind a proxy all clients have the proxy's, and share one rate.
 """
 
 from __future__ import annotations
@@ -99,6 +103,21 @@ def is_own(headers: Mapping[str, str], host: str) -> bool:
         return False
     origin = headers.get("origin")
     return origin is None or origin.lower() in (f"http://{said.lower()}", f"https://{said.lower()}")
+
+
+def is_forwarded(headers: Mapping[str, str], version: str) -> bool:
+    """Whether a request shows that a proxy passed it on (RFC 7239; RFC 9110 7.6.3).
+
+    nginx adds no header unless it is told to, but by default speaks HTTP/1.0 to those behind it, which hardly
+    anybody else does.
+
+    Args:
+        headers: with small names.
+        version: of HTTP, such as ``1.1``.
+    """
+    return version == "1.0" or any(
+        name in ("forwarded", "via", "x-real-ip") or name.startswith("x-forwarded-") for name in headers
+    )
 
 
 class Rates:

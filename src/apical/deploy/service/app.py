@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
@@ -27,92 +26,17 @@ from apical.deploy.service.access import Rates, Token
 from apical.deploy.service.guard import Guard, problem
 from apical.deploy.service.metrics import CONTENT_TYPE, Metrics
 from apical.deploy.service.queue import Queue, TooBusy
+from apical.deploy.service.schemas import FORM, Accepted, AcceptedItem, ItemSaid, Job, Notice, Problem
 from apical.deploy.service.spool import Spool, TooLarge
 from apical.deploy.service.uploads import TooSlow, Upload, drain
 from apical.errors import ApicalError, WrongCall
 
 RETRY_SECONDS = "5"
 ID = r"^[0-9a-f]{32}$"
-UID = r"^[0-9.]{1,64}$"
 MEDIA = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}  # fmt: skip
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["files"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "files": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 JobId = Annotated[str, Path(pattern=ID)]
 ItemId = Annotated[str, Path(pattern=ID)]
-State = Literal["queued", "running", "done"]
-
-
-class Problem(BaseModel):
-    """What is wrong, and what to do."""
-
-    problem: str
-    do: str
-
-
-class AcceptedItem(BaseModel):
-    """A file of a job; numbers go from 1, in the order in which files were sent."""
-
-    item: str
-    number: int
-
-
-class Accepted(BaseModel):
-    """A job that will be answered, whatever happens to the server."""
-
-    job: str
-    items: list[AcceptedItem]
-
-
-class Job(BaseModel):
-    """How far a job is, and its answers so far, in order, each with its ``item``."""
-
-    job: str
-    state: State
-    queued: int
-    running: int
-    done: int
-    total: int
-    answers: list[dict[str, Any]]
-
-
-class ItemSaid(BaseModel):
-    """A file of a job; its answer and what that rests on, once it is done."""
-
-    item: str
-    number: int
-    state: State
-    answer: dict[str, Any] | None
-    evidence: dict[str, Any] | None
-
-
-class Notice(BaseModel):
-    """What is new in the PACS, as far as is known."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    study: str | None = Field(None, pattern=UID)
-    series: str | None = Field(None, pattern=UID)
-    instance: str | None = Field(None, pattern=UID)
 
 
 @dataclass(frozen=True)
@@ -124,6 +48,7 @@ class Parts:
         spool: where their files are.
         metrics: what is counted.
         token: what callers must know.
+        is_alive: whether anything is left that will answer files, now or later.
         is_ready: whether files are being answered.
         model: what is told of the model.
         notify: looks at the PACS now; None where there is none.
@@ -133,6 +58,7 @@ class Parts:
     spool: Spool
     metrics: Metrics
     token: Token
+    is_alive: Callable[[], bool]
     is_ready: Callable[[], bool]
     model: dict[str, Any]
     notify: Callable[[Notice], None] | None = None
@@ -141,7 +67,7 @@ class Parts:
 def make_app(parts: Parts, settings: ServeSettings) -> FastAPI:
     """The service over HTTP, guarded; see the module and ``/openapi.json``."""
     usual: dict[int | str, dict[str, Any]] = {
-        code: {"model": Problem} for code in (400, 401, 403, 404, 422, 429, 503)
+        code: {"model": Problem} for code in (400, 401, 403, 404, 408, 413, 422, 429, 503)
     }
     app = FastAPI(
         title="Apical",
@@ -155,8 +81,9 @@ def make_app(parts: Parts, settings: ServeSettings) -> FastAPI:
     public = frozenset({*page, "/openapi.json"})
     rates = Rates(settings.requests_per_second, settings.burst)
     app.add_middleware(
-        Guard, token=parts.token, rates=rates, host=settings.host, public=public, metrics=parts.metrics
-    )
+        Guard, token=parts.token, rates=rates, host=settings.host, public=public, metrics=parts.metrics,
+        seconds=settings.idle_seconds,
+    )  # fmt: skip
     _add_errors(app)
     _add_jobs(app, parts, settings)
     _add_status(app, parts, settings)
@@ -168,9 +95,7 @@ def _add_jobs(app: FastAPI, parts: Parts, settings: ServeSettings) -> None:
     queue, spool = parts.queue, parts.spool
     uploads, unpacking = asyncio.Semaphore(settings.uploads), asyncio.Semaphore(1)
 
-    @app.post(
-        "/v1/jobs", status_code=202, openapi_extra=FORM, responses={c: {"model": Problem} for c in (408, 413)}
-    )
+    @app.post("/v1/jobs", status_code=202, openapi_extra=FORM)
     async def accept(request: Request) -> Accepted:
         """Send one or many files; zip archives are unpacked."""
         stream = aiter(request.stream())
@@ -255,8 +180,9 @@ async def _taken(
     upload = Upload(parts.spool, settings)
     try:
         await upload.read(stream, request.headers.get("content-type", ""))
-        async with unpacking:
-            await run_sync(upload.unpack)
+        if archives := await run_sync(upload.archives):
+            async with unpacking:
+                await run_sync(upload.unpack, archives)
         job = await run_sync(upload.hand_over, parts.queue)
     except BaseException:
         asyncio.get_running_loop().run_in_executor(None, upload.discard)  # may wait for the step that runs
@@ -274,9 +200,10 @@ def _add_status(app: FastAPI, parts: Parts, settings: ServeSettings) -> None:
         return {**parts.model, "limits": limits}
 
     @app.get("/healthz")
-    async def health() -> dict[str, bool]:
-        """Whether the server is alive."""
-        return {"alive": True}
+    async def health() -> Response:
+        """Whether the server is alive; one that is not should be started anew."""
+        alive = parts.is_alive()
+        return JSONResponse({"alive": alive}, 200 if alive else 503)
 
     @app.get("/readyz")
     async def readiness() -> Response:

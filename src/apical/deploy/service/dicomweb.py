@@ -3,6 +3,8 @@
 QIDO-RS and STOW-RS go through dicomweb-client. WADO-RS does not: that client holds a whole instance in memory
 and parses it, while here the bytes go on as they come, exactly as they are stored.
 
+No redirection is followed: what holds a patient's name goes to the address that was given, or nowhere.
+
 What fails is one of two things: `Unreachable` may work later, `Hopeless` never will. Neither quotes an
 address or an answer, for both hold UIDs. A document counts as stored only when the server names it, or has it
 when it is asked: servers say in many ways that they had it already.
@@ -144,6 +146,7 @@ class DicomWeb:
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies, no .netrc: what goes to the PACS goes nowhere else
         self._session.verify = certificates
+        self._session.hooks["response"].append(_stay)
         self._session.headers["Accept"] = "application/dicom+json"
         if authorization:
             self._session.headers["Authorization"] = authorization
@@ -269,6 +272,15 @@ class DicomWeb:
             raise Unreachable("the PACS cannot be reached, or broke off") from None
         except Exception:  # of parsing what nobody has checked; its text would quote that
             raise Unreachable(_UNREADABLE) from None
+
+
+def _stay(response: Any, **_: Any) -> None:
+    """Called by requests before it would follow a redirection."""
+    if 300 <= response.status_code < 400:
+        raise Unreachable(
+            f"the PACS sends us elsewhere (HTTP {response.status_code}), where we do not go",
+            "give the very address of its DICOMweb services",
+        )
 
 
 def _of_status(response: Any, hopeless: tuple[int, ...]) -> CannotDo:

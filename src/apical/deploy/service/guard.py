@@ -1,7 +1,10 @@
-"""What every request passes: a client's rate, the token, whether it is ours; and headers on each answer."""
+"""What every request passes: a client's rate, the token, whether it is ours, and a limit on its body unless
+that is an upload; and headers on each answer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
-from apical.deploy.service.access import Rates, Token, is_own
+from apical.deploy.service.access import Rates, Token, is_forwarded, is_own
 from apical.deploy.service.logs import log
 from apical.deploy.service.metrics import Metrics
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEALTH = frozenset({"/healthz", "/readyz"})
+UPLOAD = ("POST", "/v1/jobs")  # has limits of its own
+MOST_BODY = 4096  # bytes of any other request
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'",
@@ -37,7 +42,7 @@ def problem(status: int, what: str, do: str, **headers: str) -> JSONResponse:
 
 
 class Guard:
-    """Lets a request through to `app`, or answers it with 429, 401 or 403; logs it without who and what.
+    """Lets a request through to `app`, or refuses it (429, 401, 403, 408, 413); logs it without who and what.
 
     Args:
         app: what is guarded.
@@ -46,13 +51,22 @@ class Guard:
         host: where the server listens.
         public: paths, beside those of health, that need no token: the page, which holds no data.
         metrics: where refusals are counted.
+        seconds: in which a body that is no upload must have come.
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: Token, rates: Rates, host: str, public: frozenset[str], metrics: Metrics
+        self,
+        app: ASGIApp,
+        *,
+        token: Token,
+        rates: Rates,
+        host: str,
+        public: frozenset[str],
+        metrics: Metrics,
+        seconds: float,
     ) -> None:
         self._app, self._token, self._rates = app, token, rates
-        self._host, self._public, self._metrics = host, public, metrics
+        self._host, self._public, self._metrics, self._seconds = host, public, metrics, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -69,7 +83,10 @@ class Guard:
             await send(message)
 
         try:
-            await (self._refused(scope) or self._app)(scope, receive, send_safely)
+            answer = self._refused(scope) or self._app
+            if answer is self._app and (scope["method"], scope["path"]) != UPLOAD:
+                answer, receive = await self._with_small_body(receive)
+            await answer(scope, receive, send_safely)
         finally:
             if status >= 400:
                 self._metrics.refused(status)
@@ -99,9 +116,35 @@ class Guard:
                 "send it as 'Authorization: Bearer …'",
                 WWW_Authenticate="Bearer",
             )
-        if not self._token.is_needed and not is_own(headers, self._host):
+        if self._token.is_needed:
+            return None
+        if is_forwarded(headers, scope.get("http_version", "")):
+            return problem(403, "the request came through a proxy, and so from anybody", "set APICAL_TOKEN")
+        if not is_own(headers, self._host):
             return problem(403, "the request is from another site's page", "start the service with a token")
         return None
+
+    async def _with_small_body(self, receive: Receive) -> tuple[ASGIApp, Receive]:
+        """The app, and what gives it the body, read whole; or what refuses one that is too large or slow."""
+        body: bytes = b""
+        message: Message | None = None
+        try:
+            async with asyncio.timeout(self._seconds):
+                while message is None or message.get("more_body"):
+                    message = await receive()
+                    body += message.get("body", b"")
+                    if len(body) > MOST_BODY:
+                        most = f"send at most {MOST_BODY} bytes"
+                        return problem(413, "the request is too large", most), receive
+        except TimeoutError:
+            slow = problem(408, "the request comes too slowly", "send it at once", Connection="close")
+            return slow, receive
+        read = [{**message, "body": body} if message["type"] == "http.request" else message]
+
+        async def receive_again() -> Message:
+            return read.pop() if read else await receive()
+
+        return self._app, receive_again
 
 
 def _method(scope: Scope) -> str:

@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 import pydicom
 
 from apical.errors import ClipProblem
-from apical.ingest.damage import Rationed, decoding
+from apical.ingest.damage import Rationed, Unreadable, decoding
 
 RETIRED = {  # of before 1993's colour models: PS3.4-1998 B.6
     "1.2.840.10008.5.1.4.1.1.3": "UltrasoundMultiFrameImageStorageRetired",
@@ -30,9 +30,12 @@ _CLASS, _INSTANCE = 0x00080016, 0x00080018
 _NOT_WHOLE = "damaged or incomplete DICOM header"
 
 
-def instance_key(instance: str, model: str) -> str:
-    """What tells the queue that this model has been asked of this SOPInstanceUID before: a hash of both."""
-    return hashlib.sha256(f"{instance}\0{model}".encode()).hexdigest()
+def instance_key(instance: str, model: str, content: str = "") -> str:
+    """What tells the queue that this model has been asked of this SOPInstanceUID before: a hash of both.
+
+    With a `content`, itself a hash of the file: that it was asked of this very content.
+    """
+    return hashlib.sha256("\0".join(filter(None, (instance, model, content))).encode()).hexdigest()
 
 
 def is_uid(text: str) -> bool:
@@ -44,11 +47,18 @@ def identity(file: Path) -> tuple[str, str]:
     """SOPClassUID and SOPInstanceUID of a DICOM file, by its data set.
 
     Raises:
-        ClipProblem: it is no DICOM file, or its header is damaged or names neither.
+        ClipProblem: it is no DICOM file, or its header is damaged or names neither. `Unreadable`: it could
+            not be opened or read just now.
     """
-    with decoding(_NOT_WHOLE), file.open("rb") as opened:
-        rationed = cast(BinaryIO, Rationed(opened))
-        dataset = pydicom.dcmread(rationed, stop_before_pixels=True, specific_tags=[_CLASS, _INSTANCE])
+    with decoding(_NOT_WHOLE):
+        try:
+            with file.open("rb") as opened:
+                rationed = cast(BinaryIO, Rationed(opened))
+                dataset = pydicom.dcmread(
+                    rationed, stop_before_pixels=True, specific_tags=[_CLASS, _INSTANCE]
+                )
+        except OSError:
+            raise Unreadable from None
         found = [dataset.get_item(tag) for tag in (_CLASS, _INSTANCE)]
         # raw bytes: pydicom would quote a malformed value in a warning
         uids = [bytes(one.value).decode("ascii").strip(" \0") for one in found]

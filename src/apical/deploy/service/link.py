@@ -65,6 +65,14 @@ class PacsLink:
             raise CannotDo("the service has not started yet", "try again in a while")
         self._pacs.notify(notice.study or "", notice.series or "", notice.instance or "")
 
+    @property
+    def problems(self) -> dict[str, str | None]:
+        """For `Metrics.watch`: of looking, and of sending."""
+        return {
+            "pacs": None if self._pacs is None else self._pacs.problem,
+            "outbox": None if self._outbox is None else self._outbox.problem,
+        }
+
     def stop(self, seconds: float = 10.0) -> None:
         """Begin nothing new, and wait so long for what is on its way; the rest comes after the next start."""
         for one in (self._pacs, self._outbox):

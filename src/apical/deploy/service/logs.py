@@ -1,7 +1,8 @@
 """Logs: one JSON object a line on stderr, of our own words and figures only.
 
 What libraries say may quote a request, an address or a file, so of their records only the level, the place in
-the code and the kind of exception are kept.
+the code and the kind of exception are kept. The service's own modules log fixed texts and our own errors,
+whose texts hold no identifiers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import time
 from typing import IO, Any
 
+OURS = "apical.deploy.service."
 _log = logging.getLogger("apical.service")
 
 
@@ -30,6 +32,7 @@ def write_logs(stream: IO[str] | None = None) -> None:
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.partition(".")[0] in ("uvicorn", "pynetdicom"):
             logger.handlers, logger.propagate = [], True
+    logging.captureWarnings(True)  # pydicom quotes the values it warns of
     logging.raiseExceptions = False  # else a record that cannot be written is printed, arguments and all
 
 
@@ -40,8 +43,8 @@ class _Json(logging.Formatter):
             + f".{record.msecs:03.0f}Z",
             "level": record.levelname.lower(),
         }
-        if record.name == _log.name:
-            line |= {"event": record.msg, **getattr(record, "figures", {})}
+        if record.name == _log.name or record.name.startswith(OURS):
+            line |= {"event": record.getMessage(), **getattr(record, "figures", {})}
         else:
             line |= {"event": "a library logged", "where": f"{record.module}:{record.lineno}"}
         if record.exc_info and record.exc_info[0]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool
@@ -16,6 +16,15 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120)
 
 
+@runtime_checkable
+class Troubled(Protocol):
+    """What may have problems while it runs, such as a link to a PACS."""
+
+    @property
+    def problems(self) -> dict[str, str | None]:
+        """By its parts: what is wrong now, None where nothing is."""
+
+
 class Metrics:
     """What is counted while the service runs, and what the queue and spool say when they are asked."""
 
@@ -23,7 +32,8 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
         self._registry = CollectorRegistry()
-        self._registry.register(_Waiting(queue, spool))
+        self._waiting = _Waiting(queue, spool)
+        self._registry.register(self._waiting)
         own: dict[str, Any] = {"registry": self._registry}
         self._jobs = Counter("apical_jobs", "Jobs accepted, by how they came.", ["source"], **own)
         self._refused = Counter("apical_refused", "Requests refused, by status.", ["status"], **own)
@@ -50,6 +60,11 @@ class Metrics:
         """A process crashed, hung or ate too much."""
         self._crashes.labels(why).inc()
 
+    def watch(self, running: object) -> None:
+        """Tell from now on whether something that runs beside the server has problems, if it says so."""
+        if isinstance(running, Troubled):
+            self._waiting.watched.append(running)
+
     def text(self) -> bytes:
         """All figures, in Prometheus' text format."""
         from prometheus_client import generate_latest
@@ -73,6 +88,7 @@ class _Waiting:
 
     def __init__(self, queue: Queue, spool: Spool) -> None:
         self._queue, self._spool = queue, spool
+        self.watched: list[Troubled] = []
 
     def collect(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily
@@ -85,9 +101,20 @@ class _Waiting:
             family = GaugeMetricFamily(f"apical_items_{state}", f"Files that are {state}.")
             family.add_metric([], counts.get(state, float("nan")))
             yield family
-        outbox = GaugeMetricFamily("apical_outbox", "Documents that are still to be sent.")
-        outbox.add_metric([], counts.get("outbox", float("nan")))
-        yield outbox
+        for state, name, said in (
+            ("outbox", "apical_outbox", "Documents that are still to be sent."),
+            ("refused", "apical_outbox_refused", "Documents that were refused for what they are."),
+        ):
+            family = GaugeMetricFamily(name, said)
+            family.add_metric([], counts.get(state, float("nan")))
+            yield family
+        problems = GaugeMetricFamily(
+            "apical_problem", "1 where something is wrong; see the log.", labels=["part"]
+        )
+        for one in self.watched:
+            for part, problem in one.problems.items():
+                problems.add_metric([part], float(problem is not None))
+        yield problems
         waiting = GaugeMetricFamily("apical_bytes_waiting", "Bytes of files that wait.")
         waiting.add_metric([], self._spool.bytes_waiting)
         yield waiting

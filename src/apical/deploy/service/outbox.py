@@ -1,24 +1,23 @@
 """Documents on their way back: sent again and again until they have arrived, or will never be wanted.
 
 A document has the same UID however often it is made or sent, so that to send twice is harmless, and whatever
-dies between sending and noting that costs one more sending. One that is refused for what it is stays in the
-outbox with the reason, and is not sent again.
+dies between sending and noting that costs one more sending. One that is refused for what it is waits in the
+outbox with the reason for the next start, when it is sent once more, or until its answer is forgotten.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 
 from apical.deploy.service.dicomweb import Hopeless, Unreachable
-from apical.deploy.service.queue import Queue
+from apical.deploy.service.queue import NEVER, Queue
 from apical.deploy.service.rounds import Rounds, backoff
 from apical.errors import CannotDo
 
 IDLE = 1.0  # seconds between two looks into an empty outbox
-NEVER = math.inf  # when what was given up is due
+LONGEST = 30.0  # seconds between two documents while sending fails; each has longer pauses of its own
 _log = logging.getLogger(__name__)
 
 
@@ -32,14 +31,23 @@ class Outbox:
 
     Attributes:
         problem: why the last document could not be sent; None if it was.
+
+    Raises:
+        CannotDo: the queue cannot be written.
     """
 
     def __init__(self, queue: Queue, send: Callable[[bytes], None]) -> None:
         self._queue, self._send = queue, send
         self._failures = 0
         self.problem: str | None = None
+        queue.send_again()
         self._rounds = Rounds("outbox", self._round)
         self._rounds.start()
+
+    @property
+    def problems(self) -> dict[str, str | None]:
+        """For `Metrics.watch`."""
+        return {"outbox": self.problem}
 
     def stop(self, seconds: float = 30.0) -> None:
         """Send no more, and wait so long for the document that is being sent; the others stay."""
@@ -62,7 +70,7 @@ class Outbox:
                 pause = max(backoff(outgoing.attempts + 1), error.after)
                 self._queue.put_off(outgoing, str(error), time.time() + pause)
                 self._tell(error)
-                return backoff(self._failures)
+                return backoff(self._failures, longest=LONGEST)
             self._queue.sent(outgoing)
         except CannotDo as error:  # the queue itself
             self._failures += 1

@@ -3,7 +3,10 @@
 Looking is in two steps. A round of polling asks for the studies of the last days, and notes those that have
 another number of instances than before; a notice notes one too. What is noted is durable (`wanted`), and
 comes off when all its instances of ultrasound are queued. An instance that was queued before, for this model,
-is known by a hash. Nothing in the PACS is ever changed.
+is known by a hash of its UID. Nothing in the PACS is ever changed.
+
+A study that has an instance which cannot be fetched is put off, for up to ten minutes at a time, and holds up
+neither the others nor polling. Only a PACS that gives no lists is left in peace as a whole.
 
 Orthanc can give notice by a script in Lua, its option ``LuaScripts``, without any plugin::
 
@@ -14,7 +17,9 @@ Orthanc can give notice by a script in Lua, its option ``LuaScripts``, without a
     end
 
 Limits: polling finds studies by Study Date, so one that has none, or an older one, only if all days are
-looked at or a notice comes; and one where an instance took another's place only at the next full look.
+looked at or a notice comes; and one where an instance took another's place only at the next full look. An
+instance is asked for once, whatever its answer: if a damaged one was mended under its old UID, it has to be
+sent by C-STORE or uploaded.
 """
 
 from __future__ import annotations
@@ -53,7 +58,8 @@ class Pacs:
         today: the day of today, by the clock of this machine.
 
     Attributes:
-        problem: why the last round failed; None if it did not.
+        problem: why the PACS was not to be talked to, or a study not to be fetched whole; None where all is
+            well.
 
     Raises:
         CannotDo: the folder cannot be written.
@@ -111,32 +117,59 @@ class Pacs:
     def _round(self) -> float:
         """Look at all that is wanted, then poll if it is time; seconds until the next round."""
         try:
-            while not self._rounds.stopped and (one := self._wanted.due(time.time())):
-                if self._look(one):
-                    self._wanted.done(one)
-                self._failures = 0
+            pause = self._look_at_wanted()
             if self._poll_now or (self._every is not None and time.monotonic() >= self._next_poll):
                 self._poll_now = False  # before, for who asks meanwhile means what is there by then
                 self._poll()
                 self._next_poll = time.monotonic() + (self._every or 0.0)
+                self._failures = 0
+            if self._wanted.failing == 0:
+                self.problem = None
+            return self._until_next(pause)
         except TooBusy:
             self._failures += 1
             return backoff(self._failures, longest=BUSY)
         except CannotDo as error:
-            if str(error) != self.problem:
-                _log.warning("%s", error)
-            self.problem = str(error)
             self._failures += 1
+            self._tell(error)
             return max(backoff(self._failures), error.after if isinstance(error, Unreachable) else 0.0)
-        self.problem, self._failures = None, 0
-        return self._until_next()
 
-    def _until_next(self) -> float:
+    def _look_at_wanted(self) -> float:
+        """Look at all that is due, and put off what fails; seconds to wait before more is looked at."""
+        pause = 0.0
+        while not (self._rounds.stopped or pause) and (one := self._wanted.due(time.time())):
+            pause = self._look_at(one)
+        return pause
+
+    def _look_at(self, one: Wanted) -> float:
+        pause = 0.0
+        try:
+            failed = self._look(one)
+            self._failures = 0
+        except Unreachable as error:  # it gives no list
+            self._failures += 1
+            failed, pause = error, max(backoff(self._failures), error.after)
+        if self._rounds.stopped:  # in the midst of it, perhaps
+            return 0.0
+        if failed is None:
+            self._wanted.done(one)
+        else:
+            self._tell(failed)
+            self._wanted.put_off(one, time.time() + max(backoff(one.failures + 1), failed.after))
+        return pause
+
+    def _tell(self, error: CannotDo) -> None:
+        if str(error) != self.problem:
+            _log.warning("%s", error)
+        self.problem = str(error)
+
+    def _until_next(self, pause: float) -> float:
+        """Seconds until the next poll, or until the next look, which is not before the pause is over."""
         ahead = [3600.0]
         if self._every is not None:
             ahead.append(self._next_poll - time.monotonic())
         if (due := self._wanted.next_due()) is not None:
-            ahead.append(due - time.time())
+            ahead.append(max(pause, due - time.time()))
         return max(0.0, min(ahead))
 
     def _poll(self) -> None:
@@ -151,32 +184,23 @@ class Pacs:
                     self._counts[found.study] = found.instances
         self._polls += 1
 
-    def _look(self, one: Wanted) -> bool:
-        """Queue what is new in a study; whether all was looked at, which it is not when we are to stop.
-
-        Where something fails, the rest is queued all the same, and the study is looked at again later.
-        """
+    def _look(self, one: Wanted) -> Unreachable | None:
+        """Queue what is new in a study, also where something fails; what failed. Raises if no list comes."""
         failed: Unreachable | None = None
         in_a_row = 0
-        try:
-            for found in self._client.instances(one.study, one.series, one.instance):
-                if self._rounds.stopped:
-                    return False
-                if found.sop_class not in CLASSES:
-                    continue
-                try:
-                    self._fetch(found)
-                    in_a_row = 0
-                except Unreachable as error:
-                    failed, in_a_row = error, in_a_row + 1
-                    if in_a_row == DOWN:
-                        break
-        except Unreachable as error:
-            failed = error
-        if failed:
-            self._wanted.put_off(one, time.time() + backoff(one.failures + 1))
-            raise failed
-        return True
+        for found in self._client.instances(one.study, one.series, one.instance):
+            if self._rounds.stopped:
+                break
+            if found.sop_class not in CLASSES:
+                continue
+            try:
+                self._fetch(found)
+                in_a_row = 0
+            except Unreachable as error:
+                failed, in_a_row = error, in_a_row + 1
+                if in_a_row == DOWN or error.after:
+                    break
+        return failed
 
     def _fetch(self, found: Instance) -> None:
         key = instance_key(found.instance, self._model)

@@ -1,26 +1,25 @@
 """The durable queue: what was accepted is answered exactly once, whatever dies in between.
 
-One SQLite file (WAL, ``synchronous = FULL``: a commit is on the disk, https://sqlite.org/pragma.html). Every
-change is one transaction, so after ``kill -9`` an item is queued, running (and queued again by
-`Queue.restart`) or done with its answer. The answer and the DICOM SR that is to be sent for it are kept by
-the same transaction; the outbox is emptied at least once, not exactly once: who receives must know a document
-again by its UID. Nothing here holds a name that a client gave.
+One SQLite file (`database`). Every change is one transaction, so after ``kill -9`` an item is queued, running
+(and queued again by `Queue.restart`) or done with its answer. The answer and the DICOM SR that is to be sent
+for it are kept by the same transaction; the outbox is emptied at least once, not exactly once: who receives
+must know a document again by its UID. Nothing here holds a name that a client gave.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from apical.deploy.answers import Answer, records
+from apical.deploy.service.database import Database
 from apical.deploy.service.items import (
     Item,
     ItemState,
@@ -31,12 +30,14 @@ from apical.deploy.service.items import (
     State,
     TooBusy,
 )
-from apical.errors import CannotDo
 
 __all__ = ["Item", "ItemState", "JobState", "Outgoing", "Queue", "Refused", "Source", "State", "TooBusy"]
 VERSION = 1  # of the tables
 MOST_ATTEMPTS = 3
+MOST_STARTS = 10  # of an item that was running whenever the server died, which may not be the item's fault
+MOST_KEPT = 100_000  # items
 CRASHED = "the decoder crashed"
+NEVER = math.inf  # when a document that was refused is due
 _TABLES = """
 CREATE TABLE IF NOT EXISTS jobs (job TEXT PRIMARY KEY, source TEXT, created REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY, job TEXT) WITHOUT ROWID;
@@ -45,6 +46,7 @@ CREATE TABLE IF NOT EXISTS items (place INTEGER PRIMARY KEY AUTOINCREMENT, item 
     done REAL);
 CREATE INDEX IF NOT EXISTS items_of_job ON items (job, number);
 CREATE INDEX IF NOT EXISTS items_by_state ON items (state, place);
+CREATE INDEX IF NOT EXISTS queued_by_number ON items (number, place) WHERE state = 'queued';
 CREATE TABLE IF NOT EXISTS outbox (item TEXT PRIMARY KEY, document BLOB, attempts INTEGER, due REAL,
     problem TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due);
@@ -52,43 +54,29 @@ CREATE INDEX IF NOT EXISTS outbox_due ON outbox (due);
 _ITEM = "item, job, number, file, source, attempts"
 
 
-class Queue:
+class Queue(Database):
     """An opened queue, for one process and any number of its threads.
 
     Args:
         path: the SQLite file; made if it is not there, readable by its owner alone.
         most_waiting: items that may wait or run at a time.
         remove: removes a file that was sent again; give `Spool.remove`, which counts bytes.
+        most_kept: items that may be done and not forgotten; the oldest jobs make room for new ones.
 
     Raises:
         CannotDo: the file cannot be read or written. So does every method.
     """
 
-    def __init__(self, path: Path, most_waiting: int, remove: Callable[[Path], object] = Path.unlink) -> None:
-        self._path, self._most_waiting, self._remove = path, most_waiting, remove
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise CannotDo(
-                    f"'{path.name}' was made by another version of apical",
-                    "let that version answer what waits, then give another state folder",
-                )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
-            self._db.executescript(_TABLES)
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
-        except (OSError, sqlite3.Error) as error:
-            raise self._failed(error) from None
-
-    def close(self) -> None:
-        """Close the file; no method may be called any more."""
-        with self._lock:
-            self._db.close()
+    def __init__(
+        self,
+        path: Path,
+        most_waiting: int,
+        remove: Callable[[Path], object] = Path.unlink,
+        most_kept: int = MOST_KEPT,
+    ) -> None:
+        super().__init__(path, VERSION, _TABLES)
+        self._most_waiting, self._most_kept, self._remove = most_waiting, most_kept, remove
+        self._oldest_first = False
 
     def accept(self, source: Source, files: Sequence[Path | Refused], *, key: str | None = None) -> str:
         """Take over files, durably, and return the id of their job.
@@ -100,7 +88,7 @@ class Queue:
                 queued, and the files are removed; the job itself may be forgotten by now.
 
         Raises:
-            TooBusy: more than `most_waiting` items would wait; the files are still the caller's.
+            TooBusy: more items would wait or be kept than may be; the files are still the caller's.
         """
         job = secrets.token_hex(16)
         with self._transaction() as db:
@@ -121,6 +109,7 @@ class Queue:
         new = sum(isinstance(file, Path) for file in files)
         if new and waiting + new > self._most_waiting:
             raise TooBusy("too many files wait already", "try again in a while")
+        self._make_room(db, len(files) - new)
         db.execute("INSERT INTO jobs VALUES (?, ?, ?)", [job, source, time.time()])
         for number, file in enumerate(files, start=1):
             item = secrets.token_hex(16)
@@ -131,6 +120,20 @@ class Queue:
             )
             if isinstance(file, Refused):
                 _done(db, item, _problem(number, file.problem))
+
+    def _make_room(self, db: sqlite3.Connection, new: int) -> None:
+        """Forget the oldest jobs of those that are done, for so many more done items than are kept by now."""
+        excess = db.execute("SELECT count(*) FROM items WHERE state = 'done'").fetchone()[0]
+        excess += new - self._most_kept
+        while excess > 0:
+            job = db.execute(
+                "SELECT job FROM items AS one WHERE NOT EXISTS"
+                " (SELECT 1 FROM items WHERE job = one.job AND state != 'done') ORDER BY place LIMIT 1"
+            ).fetchone()
+            if job is None:
+                raise TooBusy("too many answers are kept already", "try again in a while")
+            excess -= db.execute("DELETE FROM items WHERE job = ?", job).rowcount
+            db.execute("DELETE FROM jobs WHERE job = ?", job)
 
     @property
     def is_full(self) -> bool:
@@ -143,11 +146,17 @@ class Queue:
         return bool(self._all("SELECT 1 FROM keys WHERE key = ?", [key]))
 
     def claim(self) -> Item | None:
-        """The oldest item that is queued, now running; None where there is none."""
+        """An item that was queued, now running; None where there is none.
+
+        By turns it is the oldest, so that none waits for ever, and the oldest of those that come first in
+        their jobs, so that a small job need not wait for all of a large one.
+        """
         with self._transaction() as db:
+            self._oldest_first = not self._oldest_first
+            order = "place" if self._oldest_first else "number, place"
             row = db.execute(
                 "UPDATE items SET state = 'running', attempts = attempts + 1 WHERE place ="
-                " (SELECT place FROM items WHERE state = 'queued' ORDER BY place LIMIT 1)"
+                f" (SELECT place FROM items WHERE state = 'queued' ORDER BY {order} LIMIT 1)"
                 f" RETURNING {_ITEM}"
             ).fetchone()
         return self._item(row) if row else None
@@ -172,13 +181,13 @@ class Queue:
                 db.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
         return taken
 
-    def failed(self, item: Item, problem: str) -> bool:
-        """Queue an item again that could not be answered; after the third attempt, `problem` is its answer.
+    def failed(self, item: Item, problem: str, *, most: int = MOST_ATTEMPTS) -> bool:
+        """Queue an item again that could not be answered; after `most` attempts, `problem` is its answer.
 
         Returns:
             True if that was the last attempt.
         """
-        if item.attempts >= MOST_ATTEMPTS:
+        if item.attempts >= most:
             return self.finish(item, _problem(item.number, problem))
         with self._transaction() as db:
             db.execute("UPDATE items SET state = 'queued' WHERE item = ? AND state = 'running'", [item.item])
@@ -194,11 +203,15 @@ class Queue:
             )
 
     def restart(self) -> None:
-        """Queue again what a dead server was at; what died three times is a problem, not tried again."""
+        """Queue again what a dead server was at; what was then begun `MOST_STARTS` times is a problem.
+
+        The server may have died for reasons of its own, so this is more than the attempts of an item that
+        kills only the process that answers. Both are counted as one, so that a crash may then be the last.
+        """
         with self._lock:
             running = self._all(f"SELECT {_ITEM} FROM items WHERE state = 'running'")
             for row in running:
-                self.failed(self._item(row), CRASHED)
+                self.failed(self._item(row), CRASHED, most=MOST_STARTS)
 
     def job(self, job: str) -> JobState | None:
         """How far a job is; None where there is none of that id."""
@@ -238,11 +251,14 @@ class Queue:
             rows = db.execute("DELETE FROM items WHERE job = ? RETURNING item, state, file", [job]).fetchall()
             db.executemany("DELETE FROM outbox WHERE item = ?", [row[:1] for row in rows])
             db.execute("DELETE FROM jobs WHERE job = ?", [job])
+        self.shorten_log()
         queued = [self._absolute(file) for _, state, file in rows if state == "queued"]
         return [row[0] for row in rows], queued
 
     def expire(self, before: float) -> list[str]:
         """Forget the jobs whose last item was done before that time; what is to be sent stays.
+
+        A document that was refused goes with its answer.
 
         Returns:
             ids of their items.
@@ -254,6 +270,8 @@ class Queue:
                 gone = db.execute("DELETE FROM items WHERE job = ? RETURNING item", job).fetchall()
                 items += [row[0] for row in gone]
                 db.execute("DELETE FROM jobs WHERE job = ?", job)
+            forgotten = "item NOT IN (SELECT item FROM items)"
+            db.execute(f"DELETE FROM outbox WHERE due = ? AND {forgotten}", [NEVER])
         return items
 
     def files(self) -> set[Path]:
@@ -262,10 +280,13 @@ class Queue:
         return {self._absolute(row[0]) for row in rows}
 
     def counts(self) -> dict[str, int]:
-        """Items that are ``queued``, ``running`` and ``done``, and documents in the ``outbox``."""
+        """Items that are ``queued``, ``running`` or ``done``; documents in the ``outbox`` or ``refused``."""
         found = dict(self._all("SELECT state, count(*) FROM items GROUP BY state"))
-        outbox = self._all("SELECT count(*) FROM outbox")[0][0]
-        return {**{state: found.get(state, 0) for state in ("queued", "running", "done")}, "outbox": outbox}
+        found |= dict(
+            self._all("SELECT iif(due = ?, 'refused', 'outbox'), count(*) FROM outbox GROUP BY 1", [NEVER])
+        )
+        names = ("queued", "running", "done", "outbox", "refused")
+        return {name: found.get(name, 0) for name in names}
 
     def due(self, now: float) -> Outgoing | None:
         """The document that should have been sent first by now; None where none is due."""
@@ -280,33 +301,20 @@ class Queue:
             db.execute("DELETE FROM outbox WHERE item = ?", [outgoing.item])
 
     def put_off(self, outgoing: Outgoing, problem: str, until: float) -> None:
-        """Send a document later, `until` in seconds since 1970; `problem` says why it could not be sent."""
+        """Send a document later, `until` in seconds since 1970; `problem` says why it could not be sent.
+
+        Until `NEVER`: it was refused, and waits for `send_again`, or until its answer expires.
+        """
         with self._transaction() as db:
             db.execute(
                 "UPDATE outbox SET attempts = attempts + 1, problem = ?, due = ? WHERE item = ?",
                 [problem, until, outgoing.item],
             )
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of a block's changes are on the disk when it ends; none are if it fails."""
-        with self._lock:
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except (OSError, sqlite3.Error) as error:
-                raise self._failed(error) from None
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with self._lock:
-            try:
-                return self._db.execute(query, values).fetchall()
-            except sqlite3.Error as error:
-                raise self._failed(error) from None
+    def send_again(self) -> None:
+        """Let the documents that were refused be due now."""
+        with self._transaction() as db:
+            db.execute("UPDATE outbox SET due = ? WHERE due = ?", [time.time(), NEVER])
 
     def _states(self, which: str, value: str) -> list[ItemState]:
         rows = self._all(f"SELECT item, number, state, answer, evidence FROM items WHERE {which}", [value])
@@ -322,12 +330,6 @@ class Queue:
 
     def _absolute(self, file: str) -> Path:
         return Path(os.path.normpath(self._path.parent / file))
-
-    def _failed(self, error: Exception) -> CannotDo:
-        return CannotDo(
-            f"the queue '{self._path.name}' cannot be read or written ({type(error).__name__})",
-            "free some space and see that its folder can be written",
-        )
 
 
 def _done(

@@ -3,15 +3,18 @@
 PS3.4 B (storage) and PS3.7 9.3.1 (the answer to a C-STORE), through pynetdicom. An object goes to the disk as
 it comes: first to a folder of halves, which pynetdicom writes by itself, then to the spool. The answer 0x0000
 follows the commit of the queue; 0xA700 (out of resources) says that too much waits, and the sender keeps the
-object. What is sent twice is queued once.
+object. The same object with the same content is queued once; with another, such as after a damaged one, it is
+queued again.
 
 DICOM has no passwords: who may send is known by address and AE title only, so beyond loopback one of them
-must be listed. A limit of bytes ends the association, since C-STORE has no answer before the last byte. There
-is no TLS here; let a tunnel do that.
+must be listed. What they can make this process hold is bounded in `messages`. There is no TLS here; let a
+tunnel do that. An object that comes by C-STORE and from the PACS as well is answered twice, by reports of the
+same UID.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import socketserver
 import tempfile
@@ -25,6 +28,7 @@ from apical.deploy.service.instances import CLASSES, RETIRED, identity, instance
 from apical.deploy.service.queue import Queue, TooBusy
 from apical.deploy.service.spool import Spool
 from apical.errors import CannotDo, ClipProblem, WrongCall
+from apical.ingest.damage import Unreadable
 
 if TYPE_CHECKING:
     from pynetdicom.events import Event
@@ -32,8 +36,6 @@ if TYPE_CHECKING:
 
 SUCCESS, OUT_OF_RESOURCES, OTHER_OBJECT, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000  # PS3.4 B.2.3
 LONGEST_PDU = 1 << 18  # bytes, as peers are told
-LONGEST_READ = 1 << 20  # bytes of any message of the protocol; one that announces more is cut off
-IDLE = 60.0  # seconds without a byte, after which an association ends
 BLOCK = 1 << 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class Receiver:
         for association in live:
             association.abort()
         tempfile.tempdir = self._temporary
-        _remove_halves(self._halves, older_than=0)
+        _remove_halves(self._halves)
 
 
 def start_receiver(
@@ -113,6 +115,8 @@ def start_receiver(
         )
     try:
         from pynetdicom import AE, _config, evt
+
+        from apical.deploy.service.messages import IDLE, bound, forget
     except ImportError:
         raise CannotDo(
             "the DICOM receiver needs pynetdicom, which is not installed",
@@ -124,7 +128,7 @@ def start_receiver(
     halves = spool.incoming.parent / "receiving"
     try:
         halves.mkdir(mode=0o700, exist_ok=True)
-        _remove_halves(halves, older_than=0)  # of a dead server
+        _remove_halves(halves)  # of a dead server
         entity = AE(ae_title=title)
         entity.require_calling_aet = list(calling)
     except OSError as error:
@@ -143,8 +147,8 @@ def start_receiver(
     handlers: list[Any] = [
         (evt.EVT_C_STORE, _stored, [queue, spool, model, stopping, most_bytes]),
         (evt.EVT_C_ECHO, lambda event: SUCCESS),
-        (evt.EVT_PDU_RECV, _count, [most_bytes]),
-        (evt.EVT_CONN_OPEN, _bound),
+        (evt.EVT_CONN_OPEN, bound, [halves, most_bytes]),
+        (evt.EVT_CONN_CLOSE, forget),
         (evt.EVT_CONN_CLOSE, lambda event: _remove_halves(halves, older_than=2 * IDLE)),
     ]
     server_class = _server_class(frozenset(hosts), 2 * most_associations)
@@ -189,36 +193,6 @@ def _server_class(hosts: frozenset[str], most_connections: int) -> type[Threaded
     return Server
 
 
-def _bound(event: Event) -> None:
-    """Bound what a peer can make this process hold or wait for, before it has said who it is."""
-    association: Any = event.assoc
-    association.bytes_so_far = 0
-    connection = association.dul.socket
-    connection.socket.settimeout(IDLE)
-    read = connection.recv
-
-    def recv(size: int) -> bytearray:
-        if size > LONGEST_READ:
-            raise OSError("a message that is too long")
-        received: bytearray = read(size)
-        return received
-
-    connection.recv = recv
-
-
-def _count(event: Event, most_bytes: int) -> None:
-    """Count the bytes of the object that an association is sending, and end it if they are too many."""
-    association: Any = event.assoc
-    for item in getattr(event.pdu, "presentation_data_value_items", ()):
-        value = item.presentation_data_value
-        is_command = bool(value[0] & 1)  # PS3.8 E.2
-        association.bytes_so_far = 0 if is_command else association.bytes_so_far + len(value) - 1
-        if association.bytes_so_far > most_bytes:
-            _log.warning("a DICOM object was larger than allowed")
-            association.abort()
-            return
-
-
 def _stored(
     event: Event, queue: Queue, spool: Spool, model: str, stopping: threading.Event, most_bytes: int
 ) -> int:
@@ -231,17 +205,18 @@ def _stored(
         command: Any = event.request
         if named != (str(command.AffectedSOPClassUID), str(command.AffectedSOPInstanceUID)):
             return OTHER_OBJECT
-        key = instance_key(named[1], model)
-        if queue.knows(key):
-            return SUCCESS
-        _queue(half, queue, spool, key, most_bytes)
-    except ClipProblem:
-        return NOT_UNDERSTOOD
+        with half.open("rb") as file:
+            key = instance_key(named[1], model, hashlib.file_digest(file, "sha256").hexdigest())
+        if not queue.knows(key):
+            _queue(half, queue, spool, key, most_bytes)
     except TooBusy:
         return OUT_OF_RESOURCES
-    except CannotDo as error:
-        _log.error("a DICOM object could not be kept: %s", error)
+    except (CannotDo, Unreadable, OSError) as error:  # of this machine, not of the object
+        why = error if isinstance(error, CannotDo) else type(error).__name__
+        _log.error("a DICOM object could not be kept: %s", why)
         return OUT_OF_RESOURCES
+    except ClipProblem:
+        return NOT_UNDERSTOOD
     return SUCCESS
 
 
@@ -257,8 +232,8 @@ def _queue(half: Path, queue: Queue, spool: Spool, key: str, most_bytes: int) ->
         raise
 
 
-def _remove_halves(folder: Path, *, older_than: float) -> None:
-    """Remove what associations that broke off have left; none that lives is silent for so many seconds."""
+def _remove_halves(folder: Path, *, older_than: float = 0.0) -> None:
+    """Remove what has not been written to for so many seconds; no association that lives is that silent."""
     before = time.time() - older_than
     for file in folder.iterdir():
         try:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import resource
 import secrets
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -24,20 +22,20 @@ from apical.deploy.answers import Answer
 from apical.deploy.runtime import has_gpu_driver
 from apical.deploy.service.access import Token, is_loopback, token_of
 from apical.deploy.service.child import Document, Looker, Opener
+from apical.deploy.service.connections import BACKLOG, Connections, connections_for, raise_file_limit
 from apical.deploy.service.logs import log, write_logs
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool, cannot_write_state
+from apical.deploy.service.tidying import keep_tidy
 from apical.deploy.service.worker import Workers
 from apical.errors import CannotDo, WrongCall
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from apical.deploy.service.app import Notice
+    from apical.deploy.service.schemas import Notice
 
-DAY, TIDYING = 86_400, 600.0  # seconds
 GRACE = 5  # seconds for requests that are under way when the server is stopped
-CONNECTIONS = 1000
 CINE_FRAMES = 12
 
 
@@ -90,8 +88,9 @@ def serve(
         listener = stack.enter_context(_listener(settings))
         write_logs()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no picture of the memory on the disk
-        spool = Spool(state, settings.waiting_mb << 20)
-        queue = Queue(state / "queue.sqlite", settings.waiting_items, spool.remove)
+        connections = connections_for(settings, raise_file_limit())
+        spool = Spool(state, settings.waiting_mb << 20, settings.previews_mb << 20)
+        queue = Queue(state / "queue.sqlite", settings.waiting_items, spool.remove, settings.kept_items)
         stack.callback(queue.close)
         _pick_up(queue, spool)
         metrics = Metrics(queue, spool)
@@ -105,14 +104,17 @@ def serve(
         model = workers.start()
         stack.callback(workers.stop, settings.shutdown_seconds)
         for start in beside:
-            stack.callback(start(queue, spool, model["version"], stopping).stop)
+            running = start(queue, spool, model["version"], stopping)
+            metrics.watch(running)
+            stack.callback(running.stop)
         stack.callback(stopping.set)
-        threading.Thread(target=_tidy, args=(queue, spool, settings, stopping), daemon=True).start()
+        threading.Thread(target=keep_tidy, args=(queue, spool, settings, stopping), daemon=True).start()
+        alive = lambda: workers.is_alive  # noqa: E731
         ready = lambda: workers.is_ready and not stopping.is_set()  # noqa: E731
-        app = make_app(Parts(queue, spool, metrics, token, ready, model, notify), settings)
-        listener.listen(CONNECTIONS)  # who calls from now on waits for what follows
+        app = make_app(Parts(queue, spool, metrics, token, alive, ready, model, notify), settings)
+        listener.listen(BACKLOG)  # who calls from now on waits for what follows
         tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
-        _run(app, listener, settings, stopping)
+        _run(app, listener, connections, settings, stopping)
         log("stopping")
 
 
@@ -256,27 +258,22 @@ def _stop_by_signals(stopping: threading.Event) -> None:
         signal.signal(number, stop)
 
 
-def _tidy(queue: Queue, spool: Spool, settings: ServeSettings, stopping: threading.Event) -> None:
-    """Forget from time to time what has been kept for long enough."""
-    while True:
-        try:
-            spool.remove_previews(queue.expire(time.time() - settings.keep_days * DAY))
-        except CannotDo:
-            log("queue not writable", level=logging.ERROR)
-        if stopping.wait(TIDYING):
-            return
-
-
-def _run(app: FastAPI, listener: socket.socket, settings: ServeSettings, stopping: threading.Event) -> None:
+def _run(
+    app: FastAPI,
+    listener: socket.socket,
+    connections: Connections,
+    settings: ServeSettings,
+    stopping: threading.Event,
+) -> None:
     """Answer requests until a signal comes; those under way are then ended in good order."""
     import uvicorn
 
     from apical.deploy.service.slow import TimedProtocol
 
-    protocol: Any = partial(TimedProtocol, settings.idle_seconds)
+    protocol: Any = partial(TimedProtocol, connections, settings.idle_seconds)
     config = uvicorn.Config(
         app, http=protocol, ws="none", log_config=None, access_log=False, proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=GRACE, limit_concurrency=CONNECTIONS, lifespan="off",
+        server_header=False, timeout_graceful_shutdown=GRACE, backlog=BACKLOG, lifespan="off",
     )  # fmt: skip
     if not stopping.is_set():
         log("listening", port=listener.getsockname()[1])

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from apical.config import ReceiverSettings, ReplySettings, ServeSettings
+from apical.deploy.dicom_sr import check_sr
 from apical.deploy.service.dicomweb import DicomWeb, authorization
 from apical.deploy.service.link import PacsLink
 from apical.deploy.service.outbox import Outbox
@@ -42,6 +43,10 @@ def serve_bundle(bundle: Path, state: Path, settings: ServeSettings, tell: Tell)
     if settings.receiver is not None:
         beside.append(partial(_start_receiver, settings.receiver, settings.file_mb << 20, tell))
     replies = settings.pacs is not None or settings.reply is not None
+    if replies:
+        check_sr()
+    elif settings.receiver is not None:
+        tell("what is received is answered, but no reports are sent: that needs --pacs or --reply")
     serve(
         bundle,
         state,

@@ -1,14 +1,15 @@
 """Zip archives that are sent: each member that may be a clip becomes a file of its own.
 
-What an archive says of itself is not believed: members are unpacked piece by piece into the spool, and it is
-the bytes that come out which are counted, so a decompression bomb ends at the limit. Names of members tell
-what to pass over, and are never paths. The list of members is bounded before it is read, for it is read as a
-whole.
+No more is unpacked of a member than it says that it has, and that is piece by piece into the spool; whatever
+comes out counts, also of members that are refused in the end, so a decompression bomb ends at the limit, of
+bytes or of time. Names of members tell what to pass over, and are never paths. The list of members is bounded
+before it is read, for it is read as a whole.
 """
 
 from __future__ import annotations
 
 import struct
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -35,8 +36,23 @@ def is_archive(file: Path) -> bool:
         return kind_of(opened.read(HEAD)) == "zip"
 
 
+class Ration:
+    """What the archives of a request may unpack to in all, and for how long."""
+
+    def __init__(self, size: int, seconds: float) -> None:
+        self._left, self._until = size, time.monotonic() + seconds
+
+    def take(self, size: int) -> None:
+        """Bytes have come out. Raises TooLarge if they were too many, or the time is up."""
+        self._left -= size
+        if self._left < 0:
+            raise TooLarge("the archives unpack to more than is accepted", "send fewer files at a time")
+        if time.monotonic() > self._until:
+            raise TooLarge("the archives take too long to unpack", "send fewer files at a time")
+
+
 def unpack(
-    archive: Path, spool: Spool, *, most_files: int, file_bytes: int, all_bytes: int
+    archive: Path, spool: Spool, ration: Ration, *, most_files: int, file_bytes: int
 ) -> Iterator[Path | Refused]:
     """Yield the files of an archive, each on the disk, in the order in which the archive lists them.
 
@@ -46,28 +62,26 @@ def unpack(
     Args:
         archive: a file.
         spool: where its members go.
+        ration: what is left to it and to the archives that are sent with it.
         most_files: that it may hold.
         file_bytes: most bytes of a member; one with more is `Refused`.
-        all_bytes: most bytes of all.
 
     Raises:
-        TooLarge: more files or bytes than are accepted.
+        TooLarge: more files, bytes or seconds than are accepted.
         TooBusy: too many bytes wait.
         CannotDo: the disk is full.
     """
-    count = left = 0
+    count = 0
     try:
         with archive.open("rb") as file:
             infos = _listed(file)
-            left = all_bytes
             with zipfile.ZipFile(file) as opened:
                 for info in infos:
-                    one = _member(opened, info, spool, min(file_bytes, left), left < file_bytes)
+                    ration.take(0)  # its head costs time, if no bytes
+                    one = _member(opened, info, spool, ration, file_bytes)
                     if one is None:
                         continue
                     count += 1
-                    if isinstance(one, Path):
-                        left -= one.stat().st_size
                     yield one
                     if count > most_files:
                         raise TooLarge(
@@ -107,12 +121,9 @@ def _list_size(file: BinaryIO) -> int:
 
 
 def _member(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: Spool, most_bytes: int, is_last: bool
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, spool: Spool, ration: Ration, most_bytes: int
 ) -> Path | Refused | None:
-    """A member in the spool, why not, or None if it is passed over.
-
-    With `is_last`, too many bytes are the end of the whole request.
-    """
+    """A member in the spool, why not, or None if it is passed over."""
     path = PurePosixPath(info.filename)
     if any(part.startswith((".", "__MACOSX")) and part != ".." for part in path.parts):
         return None
@@ -133,24 +144,21 @@ def _member(
             return Refused(NESTED)
         if suffix not in IMAGE_SUFFIXES and kind in (None, "gzip"):
             return None
+        if info.file_size > most_bytes:  # zipfile gives no more than this
+            return Refused(TOO_LARGE)
         with decoding("damaged archive"):
             source = archive.open(info)
         with source:
-            return spool.receive(_pieces(source), most_bytes)
-    except TooLarge:
-        if is_last:
-            raise TooLarge(
-                "the archives unpack to more than is accepted", "send fewer files at a time"
-            ) from None
-        return Refused(TOO_LARGE)
+            return spool.receive(_pieces(source, ration), most_bytes)
     except ClipProblem as problem:
         return Refused(str(problem))
 
 
-def _pieces(source: IO[bytes]) -> Iterator[bytes]:
+def _pieces(source: IO[bytes], ration: Ration) -> Iterator[bytes]:
     while True:
         with decoding("damaged archive"):
             piece = source.read(PIECE)
         if not piece:
             return
+        ration.take(len(piece))
         yield piece

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from apical.config import ServeSettings
 from apical.deploy.service.items import Refused
 from apical.deploy.service.queue import Queue
-from apical.deploy.service.spool import Incoming, Spool, TooLarge
-from apical.deploy.service.unpack import is_archive, unpack
+from apical.deploy.service.spool import Incoming, Spool, TooLarge, touching_state
+from apical.deploy.service.unpack import Ration, is_archive, unpack
 from apical.errors import CannotDo, WrongCall
 
 FIELD = b"files"
@@ -40,6 +40,7 @@ class Upload:
         self._file_bytes, self._all_bytes = settings.file_mb << 20, settings.request_mb << 20
         self._most_files = settings.files_per_request
         self._seconds, self._idle = settings.upload_seconds, settings.idle_seconds
+        self._unpack_seconds = settings.unpack_seconds
         self._lock, self._is_over = threading.Lock(), False
         self._writing: Incoming | None = None
         self._files: list[Path | Refused] = []
@@ -94,19 +95,21 @@ class Upload:
                     self._files.append(self._writing.keep())
                     self._writing = None
 
-    def unpack(self) -> None:
+    def archives(self) -> list[Path]:
+        """The files that are archives. Raises CannotDo."""
+        with self._lock, touching_state():
+            return [file for file in self._files if isinstance(file, Path) and is_archive(file)]
+
+    def unpack(self, archives: Sequence[Path]) -> None:
         """Put the members of archives in their place. Raises TooLarge, TooBusy, CannotDo."""
-        with self._lock:
-            left = self._all_bytes
-            for archive in [] if self._is_over else list(self._files):
-                if not isinstance(archive, Path) or not is_archive(archive):
-                    continue
+        with self._lock, touching_state():
+            ration = Ration(self._all_bytes, self._unpack_seconds)
+            limits = {"file_bytes": self._file_bytes, "most_files": self._most_files}
+            for archive in [] if self._is_over else archives:
                 place = self._files.index(archive)
-                limits = {"file_bytes": self._file_bytes, "all_bytes": left, "most_files": self._most_files}
-                for one in unpack(archive, self._spool, **limits):
+                for one in unpack(archive, self._spool, ration, **limits):
                     self._files.insert(place, one)  # in the order below; so that a failure leaves none behind
                     place += 1
-                    left -= one.stat().st_size if isinstance(one, Path) else 0
                     self._check_count(len(self._files) - 1)
                 self._files.remove(archive)
                 self._spool.remove(archive)

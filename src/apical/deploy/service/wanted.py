@@ -97,6 +97,11 @@ class WantedList:
         found: float | None = self._run("SELECT min(due) FROM wanted")[0][0]
         return found
 
+    @property
+    def failing(self) -> int:
+        """How many could not be looked at whole when it was tried last."""
+        return int(self._run("SELECT count(*) FROM wanted WHERE failures > 0")[0][0])
+
     def __len__(self) -> int:
         return int(self._run("SELECT count(*) FROM wanted")[0][0])
 

@@ -1,7 +1,8 @@
 """Processes that answer what is queued; one that hangs or crashes is killed and started anew.
 
 A thread keeps each process (`child`): it claims an item, sends it over, waits for at most so long, and keeps
-the answer. The file is removed once its answer is on the disk, not before.
+the answer. The file is removed once its answer is on the disk, or nobody asks for it any more, not before.
+Whatever fails, the thread goes on: without it the service would take files that nobody answers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar
 
-from apical.deploy.service.child import Document, Failed, Opener, Ready, Refusal, Said, Task, work
+from apical.deploy.service.child import CANNOT, Document, Failed, Opener, Ready, Refusal, Said, Task, work
 from apical.deploy.service.logs import log
 from apical.deploy.service.metrics import Metrics, outcome
 from apical.deploy.service.queue import CRASHED, Item, Queue
@@ -69,6 +70,11 @@ class Workers:
         self._threads = [threading.Thread(target=self._keep, daemon=True) for _ in range(count)]
 
     @property
+    def is_alive(self) -> bool:
+        """Whether anything is left that will answer, be it later."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    @property
     def is_ready(self) -> bool:
         """Whether a process has opened its network, and none was told to stop."""
         return self._ready > 0 and not self._stopping.is_set()
@@ -105,7 +111,8 @@ class Workers:
         while not self._stopping.is_set():
             try:
                 if child is None or not child.is_alive:
-                    self._end(child)
+                    dead, child = child, None
+                    self._end(dead)
                     child = self._started()
                     if child is None:
                         self._stopping.wait(pause)
@@ -115,20 +122,32 @@ class Workers:
                 item = self._queue.claim()
                 if item is None:
                     self._stopping.wait(PAUSE)
-                elif not self._do(child, item):
-                    child.kill()
+                else:
+                    self._do(child, item)
             except CannotDo:  # the queue cannot be written just now
                 log("queue not writable", level=logging.ERROR)
+                self._stopping.wait(1)
+            except Exception as error:  # a fault of ours; its text may hold anything
+                log("fault", level=logging.ERROR, kind=type(error).__name__)
                 self._stopping.wait(1)
         self._end(child)
 
     def _started(self) -> _Child | None:
         """A new process that is ready; None if it is not to be had."""
-        with self._lock:
-            child = _Child(*self._start_values)
-        said = child.receive(START_SECONDS, self._stopping)
+        child: _Child | None = None
+        said: Any
+        try:
+            with self._lock:
+                child = _Child(*self._start_values)
+            said = child.receive(START_SECONDS, self._stopping)
+        except Exception as error:  # such as OSError: no more files, processes or memory
+            said = Refusal(
+                f"a process that answers cannot be started ({type(error).__name__})",
+                "see whether there is memory enough, and that enough files may be open",
+            )
         if not isinstance(said, Ready):
-            child.kill()
+            if child is not None:
+                child.kill()
             if self._stopping.is_set():
                 said = Refusal("the service was stopped while it started", "start it again")
             elif not isinstance(said, Refusal):
@@ -142,31 +161,53 @@ class Workers:
 
     def _end(self, child: _Child | None) -> None:
         if child is not None:
-            child.kill()
             with self._lock:
                 self._ready -= 1
+            child.kill()
 
-    def _do(self, child: _Child, item: Item) -> bool:
-        """Answer an item, or see that it is tried again; whether the process is still good."""
+    def _do(self, child: _Child, item: Item) -> None:
+        """Answer an item, or see that it is tried again; the process is killed if it is not good any more."""
         begun = time.monotonic()
+        try:
+            said = self._asked(child, item)
+            if isinstance(said, Said):
+                self._finish(item, said, time.monotonic() - begun)
+            else:
+                child.kill()
+                self._put_back(item, said, time.monotonic() - begun)
+        except CannotDo:
+            raise
+        except Exception as error:  # a fault of ours, which the item may have brought about
+            log("fault", level=logging.ERROR, kind=type(error).__name__)
+            child.kill()
+            self._put_back(item, Failed(CANNOT), time.monotonic() - begun)
+        state = self._durably(lambda: self._queue.item(item.item))
+        if state is None or state.state == "done":  # forgotten meanwhile, or answered
+            self._spool.remove(item.file)
+        if state is None:
+            self._spool.remove_previews([item.item])
+
+    def _asked(self, child: _Child, item: Item) -> Said | Failed | None:
+        """What a process says of an item; None if it was not tried, or not to the end as all is over."""
         if not child.send(Task(item.number, item.file, self._with_document and item.source != "http")):
-            self._durably(lambda: self._queue.give_back(item))  # it had died before, which is not its fault
-            return False
+            return None  # it had died before, which is not its fault
         said = child.receive(self._seconds, self._over)
         if isinstance(said, Said):
-            self._finish(item, said, time.monotonic() - begun)
-            return True
-        child.kill()
+            return said
         if self._over.is_set():
+            return None
+        return said if isinstance(said, Failed) else Failed(TOO_LONG if said is None else CRASHED)
+
+    def _put_back(self, item: Item, failed: Failed | None, seconds: float) -> None:
+        """Queue an item again; after too many failures, what failed is its answer."""
+        if failed is None:
             self._durably(lambda: self._queue.give_back(item))
-            return False
-        problem = said.problem if isinstance(said, Failed) else TOO_LONG if said is None else CRASHED
+            return
+        problem = failed.problem
         log("process ended", level=logging.WARNING, why=problem, item=item.item, attempt=item.attempts)
         self._metrics.crashed(_WHY.get(problem, "other"))
         if self._durably(lambda: self._queue.failed(item, problem)):
-            self._spool.remove(item.file)
-            self._metrics.answered({"problem": problem}, time.monotonic() - begun)
-        return False
+            self._metrics.answered({"problem": problem}, seconds)
 
     def _finish(self, item: Item, said: Said, seconds: float) -> None:
         if said.preview is not None:
@@ -177,12 +218,9 @@ class Workers:
         kept = self._durably(
             lambda: self._queue.finish(item, said.answer, evidence=said.evidence, document=said.document)
         )
-        self._spool.remove(item.file)
         if kept:
             self._metrics.answered(said.answer, seconds)
             log("answered", item=item.item, outcome=outcome(said.answer), seconds=round(seconds, 3))
-        elif self._queue.item(item.item) is None:  # forgotten meanwhile
-            self._spool.remove_previews([item.item])
 
     def _durably(self, change: Callable[[], Result]) -> Result:
         """Make a change, again and again while the disk is full; gives up only when all is over."""
@@ -202,11 +240,15 @@ class _Child:
         context = multiprocessing.get_context("spawn")
         self._line: Connection
         self._line, other = context.Pipe()
-        self._process: SpawnProcess = context.Process(
-            target=work, args=(other, opener, document, memory_mb), daemon=True
-        )
-        self._process.start()
-        other.close()  # so that the line ends when the process does
+        with other:  # closed here, so that the line ends when the process does
+            self._process: SpawnProcess = context.Process(
+                target=work, args=(other, opener, document, memory_mb), daemon=True
+            )
+            try:
+                self._process.start()
+            except BaseException:
+                self._line.close()
+                raise
 
     @property
     def is_alive(self) -> bool:
