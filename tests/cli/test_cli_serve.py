@@ -1,11 +1,10 @@
 """``serve`` as it is called: what does not fit together is refused before anything is opened."""
 
-import sys
-
 import pytest
 
 from apical.cli import run
 from apical.cli.options import COULD_NOT, WRONG_CALL
+from apical.errors import CannotDo
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,11 @@ def test_a_bundle_that_is_none(tmp_path, capsys):
 
 
 def test_reports_that_could_not_be_made_are_told_first(way, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "highdicom", None)
+    def missing():
+        raise CannotDo("highdicom is not installed", "pip install 'apical[dicom-net]'")
+
+    monkeypatch.setattr("apical.deploy.service.start.check_sr", missing)
+    monkeypatch.setattr("apical.deploy.service.start.serve", lambda *_, **__: pytest.fail("it serves"))
     words = ["serve", str(way / "bundle"), "--state", str(tmp_path / "state"), "--port", "0"]
     assert run([*words, "--pacs", "http://127.0.0.1:1/dicom-web"]) == COULD_NOT
     assert "apical[dicom-net]" in capsys.readouterr().err
