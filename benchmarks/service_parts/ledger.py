@@ -88,7 +88,6 @@ class Rows:
     def __init__(self, state: Path) -> None:
         with sqlite3.connect(f"file:{state / 'queue.sqlite'}?mode=ro", uri=True) as db:
             rows = db.execute("SELECT item, source, state, attempts, answer FROM items").fetchall()
-            self.keys = dict(db.execute("SELECT key, item FROM keys JOIN items USING (job)").fetchall())
             self.outbox = db.execute("SELECT count(*) FROM outbox").fetchone()[0]
         self.items = {row[0] for row in rows}
         self.undone = sum(row[2] != "done" or row[4] is None for row in rows)
