@@ -49,7 +49,7 @@ def export_bundle(
     from apical.deploy.quantise import quantise
 
     opened = open_bundle(bundle)
-    beside = None if to is None else to.with_name(f"{to.name}.json")
+    beside = to.with_name(f"{to.name}.json") if to is not None and to.suffix == ".onnx" else None
     for file in (to, beside):
         if file is not None and file.exists():
             raise CannotDo(f"'{file.name}' exists", "choose another --to")
@@ -58,12 +58,12 @@ def export_bundle(
     if int8 is not None:
         onnx = quantise(onnx, calibration_windows(opened, *int8))
         about["precision"] = "int8"
-    if to is None or beside is None:
+    if to is None:
         add_export(bundle, onnx, about)
     else:
         facts = {"after": AFTER, "bundle": opened.facts}
         spec = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
-        if to.suffix == ".onnx":
+        if beside is not None:
             write_atomically(to, onnx)
             write_atomically(beside, spec)
         else:

@@ -65,7 +65,8 @@ def make_bundle(run: Path, out: Path, *, report: Path | None = None, risk: float
     files = {CLASSIFIER: weights_of(classifier), UNKNOWN: save(statistics)}
     facts["hashes"] = {name: sha256(data) for name, data in files.items()}
     facts |= seal(facts)
-    return write_bundle(files | facts_files(facts), out)
+    files |= {CARD: model_card(facts).encode(), FACTS: _json(facts)}
+    return _write_bundle(files, out)
 
 
 def add_export(path: Path, onnx: bytes, about: dict[str, Any]) -> Bundle:
@@ -86,19 +87,14 @@ def add_export(path: Path, onnx: bytes, about: dict[str, Any]) -> Bundle:
     files[CARD] = content.read(CARD) if CARD in content.names() else model_card(bundle.facts).encode()
     exports = {ONNX: {"sha256": sha256(onnx), **about}}
     facts = bundle.facts | {"exports": exports}
-    return write_bundle({**files, ONNX: onnx, FACTS: _json(facts)}, path)
-
-
-def facts_files(facts: dict[str, Any]) -> dict[str, bytes]:
-    """The two files that are written from the facts: for programs and for people."""
-    return {CARD: model_card(facts).encode(), FACTS: _json(facts)}
+    return _write_bundle({**files, ONNX: onnx, FACTS: _json(facts)}, path)
 
 
 def _json(facts: dict[str, Any]) -> bytes:
     return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def write_bundle(files: dict[str, bytes], out: Path) -> Bundle:
+def _write_bundle(files: dict[str, bytes], out: Path) -> Bundle:
     """Write the files of a bundle in one step, and open it, which checks that it is whole."""
     if out.is_file() or out.suffix.lower() == ".zip":
         with tempfile.TemporaryDirectory() as folder:

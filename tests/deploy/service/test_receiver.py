@@ -197,10 +197,8 @@ def test_twenty_senders_at_once_lose_and_double_nothing(serve, tmp_path):
     assert len(service.files()) == 10
 
 
-def test_success_is_said_only_after_file_and_row_are_durable(serve, tmp_path, monkeypatch):
-    """Between receipt and commit the sender has no answer; after it, file and row are there."""
-    service = serve()
-    write_instance(tmp_path / "a.dcm")
+def sent_but_not_accepted(service, file, monkeypatch):
+    """A sender whose object has come, but is queued only when the event is set."""
     accept, reached, go_on = service.queue.accept, threading.Event(), threading.Event()
 
     def slow(*words, **more):
@@ -210,9 +208,17 @@ def test_success_is_said_only_after_file_and_row_are_durable(serve, tmp_path, mo
 
     monkeypatch.setattr(service.queue, "accept", slow)
     answers = []
-    sender = threading.Thread(target=lambda: answers.append(send(service, tmp_path / "a.dcm")))
+    sender = threading.Thread(target=lambda: answers.append(send(service, file)))
     sender.start()
     assert reached.wait(60)
+    return go_on, sender, answers
+
+
+def test_success_is_said_only_after_file_and_row_are_durable(serve, tmp_path, monkeypatch):
+    """Between receipt and commit the sender has no answer; after it, file and row are there."""
+    service = serve()
+    write_instance(tmp_path / "a.dcm")
+    go_on, sender, answers = sent_but_not_accepted(service, tmp_path / "a.dcm", monkeypatch)
     assert answers == []
     assert len(service.files()) == 1
     go_on.set()
@@ -622,18 +628,7 @@ def test_logs_name_neither_patients_nor_senders(serve, tmp_path, caplog, capfd):
 def test_stopping_lets_an_object_that_is_on_its_way_arrive(serve, tmp_path, monkeypatch):
     service = serve()
     write_instance(tmp_path / "a.dcm")
-    accept, reached, go_on = service.queue.accept, threading.Event(), threading.Event()
-
-    def slow(*words, **more):
-        reached.set()
-        assert go_on.wait(60)
-        return accept(*words, **more)
-
-    monkeypatch.setattr(service.queue, "accept", slow)
-    answers = []
-    sender = threading.Thread(target=lambda: answers.append(send(service, tmp_path / "a.dcm")))
-    sender.start()
-    assert reached.wait(60)
+    go_on, sender, answers = sent_but_not_accepted(service, tmp_path / "a.dcm", monkeypatch)
     stopper = threading.Thread(target=service.receiver.stop, args=[60])
     stopper.start()
     go_on.set()

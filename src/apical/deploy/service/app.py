@@ -148,7 +148,7 @@ def _add_jobs(app: FastAPI, parts: Parts, settings: ServeSettings) -> None:
         responses={200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}}},
     )
     def cine(item: ItemId) -> Response:
-        """The frames that were looked at, as an animated WebP."""
+        """Some masked frames, evenly over the clip, as an animated WebP."""
         path = spool.preview(item)
         try:
             if path is not None:

@@ -89,6 +89,6 @@ class Database:
 
     def _failed(self, error: Exception) -> CannotDo:
         return CannotDo(
-            f"the queue '{self._path.name}' cannot be read or written ({type(error).__name__})",
+            f"'{self._path.name}' cannot be read or written ({type(error).__name__})",
             "free some space and see that its folder can be written",
         )

@@ -109,9 +109,14 @@ def serve(
             stack.callback(running.stop)
         stack.callback(stopping.set)
         threading.Thread(target=keep_tidy, args=(queue, spool, settings, stopping), daemon=True).start()
-        alive = lambda: workers.is_alive  # noqa: E731
-        ready = lambda: workers.is_ready and not stopping.is_set()  # noqa: E731
-        app = make_app(Parts(queue, spool, metrics, token, alive, ready, model, notify), settings)
+        parts = Parts(
+            queue, spool, metrics, token,
+            is_alive=lambda: workers.is_alive,
+            is_ready=lambda: workers.is_ready and not stopping.is_set(),
+            model=model,
+            notify=notify,
+        )  # fmt: skip
+        app = make_app(parts, settings)
         listener.listen(BACKLOG)  # who calls from now on waits for what follows
         tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
         _run(app, listener, connections, settings, stopping)
