@@ -490,7 +490,11 @@ def test_halves_of_all_associations_together_are_bounded(serve, tmp_path, caplog
             peer.sends(DATA, PIECE)
     wait_for(lambda: "too much was being received" in caplog.text)
     bound = messages.HALVES * 3_000_000 + len(peers) * (messages.BLOCK + len(PIECE))
-    assert sum(half.stat().st_size for half in service.halves()) <= bound
+    size = 0
+    for half in service.halves():
+        with contextlib.suppress(FileNotFoundError):  # of an association that has just been ended
+            size += half.stat().st_size
+    assert size <= bound
     for peer in peers:
         peer.association.abort()
     wait_for(lambda: not service.halves())
