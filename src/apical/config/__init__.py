@@ -6,6 +6,7 @@ The defaults here are the defaults of the command line and of the Python API.
 from apical.config.base import Settings, read_settings, worker_count
 from apical.config.ingest import DeidentifySettings, FrameSettings, PhantomSettings, ScanSettings
 from apical.config.judging import JudgeSettings
+from apical.config.labelling import LabelSettings
 from apical.config.learning import AugmentSettings, ObjectiveSettings, PretrainSettings
 from apical.config.networks import (
     ClipEncoderSettings,
@@ -17,7 +18,7 @@ from apical.config.networks import (
     encoder_settings,
 )
 from apical.config.predicting import PredictSettings
-from apical.config.serving import PacsSettings, ReceiverSettings, ReplySettings, ServeSettings
+from apical.config.serving import ListenSettings, PacsSettings, ReceiverSettings, ReplySettings, ServeSettings
 from apical.config.study import MethodSettings, StudySettings
 from apical.config.training import (
     EITHER,
@@ -46,6 +47,8 @@ __all__ = [
     "GraphSettings",
     "ImbalanceSettings",
     "JudgeSettings",
+    "LabelSettings",
+    "ListenSettings",
     "MethodSettings",
     "ObjectiveSettings",
     "PacsSettings",

@@ -40,8 +40,8 @@ class ReplySettings(Settings):
     title: str = Field(min_length=1, max_length=16, description="its AE title")
 
 
-class ServeSettings(Settings):
-    """How answers are served. See docs/deployment.md."""
+class ListenSettings(Settings):
+    """Where a server listens, who may call, and how often."""
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="where it listens; beyond loopback needs a token"
@@ -50,6 +50,28 @@ class ServeSettings(Settings):
     token: SecretStr | None = Field(
         None, description="who calls must know it; beyond loopback one is made if none is given"
     )
+    idle_seconds: float = Field(30, gt=0, description="a client that is silent for longer is hung up on")
+    requests_per_second: float = Field(100, gt=0, description="of a client's address, over time")
+    burst: int = Field(400, ge=1, description="requests of a client's address at once")
+    connections: int = Field(512, ge=1, description="at a time; fewer where fewer files may be open")
+    connections_per_client: int = Field(
+        256, ge=1, description="of one address at a time; behind a proxy all have the proxy's"
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _token_is_long(cls, token: SecretStr | None) -> SecretStr | None:
+        text = token.get_secret_value() if token else None
+        if text is not None and (len(text) < SHORTEST_TOKEN or not text.isascii() or not text.isprintable()):
+            raise ValueError(f"must have {SHORTEST_TOKEN} or more characters of ASCII")
+        if text is not None and " " in text:
+            raise ValueError("must have no spaces")
+        return token
+
+
+class ServeSettings(ListenSettings):
+    """How answers are served. See docs/deployment.md."""
+
     workers: int = Field(1, ge=1, le=256, description="processes that answer, each with its own network")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the network runs")
     precision: Literal["f32", "bf16"] = Field("f32", description="of torch and OpenVINO; bf16 is quicker")
@@ -62,15 +84,8 @@ class ServeSettings(Settings):
     uploads: int = Field(64, ge=1, description="requests that may send files at a time")
     upload_seconds: float = Field(1800, gt=0, description="a request that sends for longer is ended")
     unpack_seconds: float = Field(300, gt=0, description="archives of a request that take longer are refused")
-    idle_seconds: float = Field(30, gt=0, description="a client that is silent for longer is hung up on")
     waiting_items: int = Field(10_000, ge=1, description="files that may wait for their answer at a time")
     waiting_mb: int = Field(20_480, ge=1, description="megabytes that may wait at a time")
-    requests_per_second: float = Field(100, gt=0, description="of a client's address, over time")
-    burst: int = Field(400, ge=1, description="requests of a client's address at once")
-    connections: int = Field(512, ge=1, description="at a time; fewer where fewer files may be open")
-    connections_per_client: int = Field(
-        256, ge=1, description="of one address at a time; behind a proxy all have the proxy's"
-    )
 
     receiver: ReceiverSettings | None = None
     pacs: PacsSettings | None = None
@@ -82,16 +97,6 @@ class ServeSettings(Settings):
     shutdown_seconds: float = Field(
         20, ge=0, description="what runs may go on for so long when it is stopped"
     )
-
-    @field_validator("token")
-    @classmethod
-    def _token_is_long(cls, token: SecretStr | None) -> SecretStr | None:
-        text = token.get_secret_value() if token else None
-        if text is not None and (len(text) < SHORTEST_TOKEN or not text.isascii() or not text.isprintable()):
-            raise ValueError(f"must have {SHORTEST_TOKEN} or more characters of ASCII")
-        if text is not None and " " in text:
-            raise ValueError("must have no spaces")
-        return token
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> ServeSettings:

@@ -40,10 +40,10 @@ def test_as_many_as_the_settings_say_where_there_are_files_enough():
     assert [entering(connections, address) for address in "abcde"] == [2, 2, 2, 1, 0]
 
 
-@pytest.mark.parametrize(("files", "most"), [(1024, 1024 - RESERVE - 64 - 4), (300, FEWEST), (0, FEWEST)])
+@pytest.mark.parametrize(("files", "most"), [(1024, 1024 - RESERVE - 68), (300, FEWEST), (0, FEWEST)])
 def test_few_files_leave_room_for_few(files, most):
-    settings = ServeSettings(connections=5000, connections_per_client=5000, uploads=64, workers=1)
-    assert entering(connections_for(settings, files), "a") == most
+    settings = ServeSettings(connections=5000, connections_per_client=5000)
+    assert entering(connections_for(settings, files, 68), "a") == most
 
 
 RAISING = """

@@ -9,32 +9,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Path, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.routing import Match
 
 from apical.config import ServeSettings
 from apical.deploy.service.access import Rates, Token
-from apical.deploy.service.guard import Guard, problem
+from apical.deploy.service.guard import Guard
 from apical.deploy.service.metrics import CONTENT_TYPE, Metrics
 from apical.deploy.service.queue import Queue, TooBusy
 from apical.deploy.service.schemas import FORM, Accepted, AcceptedItem, ItemSaid, Job, Notice, Problem
 from apical.deploy.service.spool import Spool, TooLarge
 from apical.deploy.service.uploads import TooSlow, Upload, drain
+from apical.deploy.service.web import add_errors, add_page, page_files
 from apical.errors import ApicalError, WrongCall
 
-RETRY_SECONDS = "5"
 ID = r"^[0-9a-f]{32}$"
-MEDIA = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-         ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}  # fmt: skip
+STATUSES = {TooLarge: 413, TooSlow: 408, WrongCall: 400}
+UPLOADS = frozenset({("POST", "/v1/jobs")})
 JobId = Annotated[str, Path(pattern=ID)]
 ItemId = Annotated[str, Path(pattern=ID)]
 
@@ -77,17 +72,17 @@ def make_app(parts: Parts, settings: ServeSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    page = _page_files()
+    page = page_files("apical.deploy.service")
     public = frozenset({*page, "/openapi.json"})
     rates = Rates(settings.requests_per_second, settings.burst)
     app.add_middleware(
-        Guard, token=parts.token, rates=rates, host=settings.host, public=public, metrics=parts.metrics,
-        seconds=settings.idle_seconds,
+        Guard, token=parts.token, rates=rates, host=settings.host, public=public, uploads=UPLOADS,
+        refused=parts.metrics.refused, seconds=settings.idle_seconds,
     )  # fmt: skip
-    _add_errors(app)
+    add_errors(app, STATUSES)
     _add_jobs(app, parts, settings)
     _add_status(app, parts, settings)
-    _add_page(app, page)
+    add_page(app, page)
     return app
 
 
@@ -226,73 +221,5 @@ def _add_status(app: FastAPI, parts: Parts, settings: ServeSettings) -> None:
             return {"noticed": True}
 
 
-def _page_files() -> dict[str, tuple[bytes, str]]:
-    """The page's files by path, with their kind."""
-    folder = files("apical.deploy.service") / "page"
-    found = {}
-    for file in folder.iterdir() if folder.is_dir() else ():
-        kind = MEDIA.get(PurePosixPath(file.name).suffix)
-        if kind is not None:
-            found["/" if file.name == "index.html" else f"/{file.name}"] = (file.read_bytes(), kind)
-    return found
-
-
-def _add_page(app: FastAPI, page: dict[str, tuple[bytes, str]]) -> None:
-    def serve(path: str) -> None:
-        content, kind = page[path]
-
-        @app.get(path, include_in_schema=False)
-        async def part() -> Response:
-            return Response(content, headers={"Content-Type": kind})
-
-    for path in page:
-        serve(path)
-
-
 def _none(what: str) -> HTTPException:
     return HTTPException(404, f"there is no such {what}")
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Every error as JSON, without a word of what was sent."""
-
-    @app.exception_handler(ApicalError)
-    async def ours(request: Request, error: ApicalError) -> Response:
-        if isinstance(error, TooLarge):
-            return problem(413, error.what, error.do)
-        if isinstance(error, TooSlow):
-            return problem(408, error.what, error.do, Connection="close")
-        if isinstance(error, WrongCall):
-            return problem(400, error.what, error.do)
-        return problem(503, error.what, error.do, Retry_After=RETRY_SECONDS)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem(422, "a value of the request is not allowed", "see /openapi.json")
-
-    @app.exception_handler(HTTPException)
-    async def plain(request: Request, error: HTTPException) -> Response:
-        known = error.detail.startswith("there is no such ")
-        what = (
-            error.detail
-            if known
-            else {404: "there is no such page", 405: "this cannot be done here"}.get(
-                error.status_code, "the request cannot be understood"
-            )
-        )
-        answer = problem(error.status_code, what, "see /openapi.json")
-        answer.headers.update(error.headers or {})
-        if error.status_code == 405:  # starlette tells the methods of the first route of that path only
-            routes = [route for route in app.routes if route.matches(request.scope)[0] != Match.NONE]
-            answer.headers["Allow"] = ", ".join(
-                sorted({m for one in routes for m in getattr(one, "methods", ())})
-            )
-        return answer
-
-    @app.exception_handler(ClientDisconnect)
-    async def gone(request: Request, error: ClientDisconnect) -> Response:
-        return problem(400, "the client has gone", "send it again")
-
-    @app.exception_handler(Exception)
-    async def fault(request: Request, error: Exception) -> Response:
-        return problem(500, "a fault of the service", "report it, with the log")

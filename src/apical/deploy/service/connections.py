@@ -13,11 +13,10 @@ from __future__ import annotations
 import resource
 from collections import Counter
 
-from apical.config import ServeSettings
+from apical.config import ListenSettings
 
 BACKLOG = 128  # connections that the system takes before we do, all at once
 RESERVE = 128 + BACKLOG  # files for the queue, DICOM and whatever libraries open
-OF_A_WORKER = 4  # files
 FEWEST = 16  # connections, however few files there may be
 MOST_FILES = 65_536  # more are not asked for
 
@@ -61,7 +60,7 @@ def raise_file_limit() -> int:
     return MOST_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def connections_for(settings: ServeSettings, files: int) -> Connections:
-    """As many connections as the settings want and so many files leave room for."""
-    room = files - RESERVE - settings.uploads - OF_A_WORKER * settings.workers
-    return Connections(min(settings.connections, max(FEWEST, room)), settings.connections_per_client)
+def connections_for(settings: ListenSettings, files: int, others: int = 0) -> Connections:
+    """As many connections as the settings want and so many files leave room for, `others` being in use."""
+    most = min(settings.connections, max(FEWEST, files - RESERVE - others))
+    return Connections(most, settings.connections_per_client)

@@ -8,20 +8,19 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
 from apical.deploy.service.access import Rates, Token, is_forwarded, is_own
 from apical.deploy.service.logs import log
-from apical.deploy.service.metrics import Metrics
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-UPLOAD = ("POST", "/v1/jobs")  # has limits of its own
-MOST_BODY = 4096  # bytes of any other request
+MOST_BODY = 4096  # bytes of a request that is no upload
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'",
@@ -50,8 +49,10 @@ class Guard:
         rates: how often a client may call; health is not counted.
         host: where the server listens.
         public: paths, beside those of health, that need no token: the page, which holds no data.
-        metrics: where refusals are counted.
+        uploads: methods and paths that set limits to their bodies themselves.
+        refused: is told the status of each refusal.
         seconds: in which a body that is no upload must have come.
+        most_body: bytes of it.
     """
 
     def __init__(
@@ -62,11 +63,14 @@ class Guard:
         rates: Rates,
         host: str,
         public: frozenset[str],
-        metrics: Metrics,
+        uploads: frozenset[tuple[str, str]],
+        refused: Callable[[int], None],
         seconds: float,
+        most_body: int = MOST_BODY,
     ) -> None:
         self._app, self._token, self._rates = app, token, rates
-        self._host, self._public, self._metrics, self._seconds = host, public, metrics, seconds
+        self._host, self._public, self._uploads = host, public, uploads
+        self._refusal, self._seconds, self._most_body = refused, seconds, most_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
@@ -84,12 +88,12 @@ class Guard:
 
         try:
             answer = self._refused(scope) or self._app
-            if answer is self._app and (scope["method"], scope["path"]) != UPLOAD:
+            if answer is self._app and (scope["method"], scope["path"]) not in self._uploads:
                 answer, receive = await self._with_small_body(receive)
             await answer(scope, receive, send_safely)
         finally:
             if status >= 400:
-                self._metrics.refused(status)
+                self._refusal(status)
             level = logging.ERROR if status >= 500 and status != 503 else logging.INFO
             if scope["path"] not in HEALTH or level > logging.INFO:
                 route = getattr(scope.get("route"), "path", None)
@@ -133,8 +137,8 @@ class Guard:
                 while message is None or message.get("more_body"):
                     message = await receive()
                     body += message.get("body", b"")
-                    if len(body) > MOST_BODY:
-                        most = f"send at most {MOST_BODY} bytes"
+                    if len(body) > self._most_body:
+                        most = f"send at most {self._most_body} bytes"
                         return problem(413, "the request is too large", most), receive
         except TimeoutError:
             slow = problem(408, "the request comes too slowly", "send it at once", Connection="close")

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import resource
 import secrets
-import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from apical.config import ServeSettings
 from apical.deploy.answers import Answer
 from apical.deploy.runtime import has_gpu_driver
-from apical.deploy.service.access import Token, is_loopback, token_of
 from apical.deploy.service.child import Document, Looker, Opener
-from apical.deploy.service.connections import BACKLOG, Connections, connections_for, raise_file_limit
+from apical.deploy.service.connections import BACKLOG, connections_for, raise_file_limit
+from apical.deploy.service.listening import (
+    address_of,
+    listener_of,
+    own_folder,
+    run,
+    stop_by_signals,
+    token_for,
+)
 from apical.deploy.service.logs import log, write_logs
 from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool, cannot_write_state
 from apical.deploy.service.tidying import keep_tidy
 from apical.deploy.service.worker import Workers
-from apical.errors import CannotDo, WrongCall
+from apical.errors import CannotDo
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from apical.deploy.service.schemas import Notice
 
-GRACE = 5  # seconds for requests that are under way when the server is stopped
+OF_A_WORKER = 4  # files
 CINE_FRAMES = 12
 
 
@@ -83,12 +83,13 @@ def serve(
     from apical.deploy.service.metrics import Metrics
 
     with ExitStack() as stack:
-        state = stack.enter_context(_own_folder(state))
-        token, said = _token(state, settings)
-        listener = stack.enter_context(_listener(settings))
+        state = stack.enter_context(own_folder(state))
+        token, said = token_for(state, settings)
+        listener = stack.enter_context(listener_of(settings))
         write_logs()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no picture of the memory on the disk
-        connections = connections_for(settings, raise_file_limit())
+        others = settings.uploads + OF_A_WORKER * settings.workers
+        connections = connections_for(settings, raise_file_limit(), others)
         spool = Spool(state, settings.waiting_mb << 20, settings.previews_mb << 20)
         queue = Queue(state / "queue.sqlite", settings.waiting_items, spool.remove, settings.kept_items)
         stack.callback(queue.close)
@@ -100,7 +101,7 @@ def serve(
             memory_mb=None if _uses_gpu(settings) else settings.memory_mb,
         )  # fmt: skip
         stopping = threading.Event()
-        _stop_by_signals(stopping)
+        stop_by_signals(stopping)
         model = workers.start()
         stack.callback(workers.stop, settings.shutdown_seconds)
         for start in beside:
@@ -118,8 +119,8 @@ def serve(
         )  # fmt: skip
         app = make_app(parts, settings)
         listener.listen(BACKLOG)  # who calls from now on waits for what follows
-        tell(f"Apical {model['version']} answers at {_address(settings.host, listener)}; {said}")
-        _run(app, listener, connections, settings, stopping)
+        tell(f"Apical {model['version']} answers at {address_of(settings.host, listener)}; {said}")
+        run(app, listener, connections, settings, stopping)
         log("stopping")
 
 
@@ -139,72 +140,6 @@ def _check_extras() -> None:
             f"the service needs {error.name}, which is not installed",
             "install it with: pip install 'apical[serve]'",
         ) from None
-
-
-@contextmanager
-def _own_folder(state: Path) -> Iterator[Path]:
-    """The state folder, absolute, private, and no other server's while the block runs."""
-    state = state.resolve()
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        names = {file.name for file in state.iterdir()}
-        if names - {"lost+found"} and "lock" not in names:
-            raise WrongCall("the state folder holds other files", "give a folder of its own, which is made")
-        state.chmod(0o700)
-        lock = os.open(state / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    except OSError as error:
-        raise cannot_write_state(error) from None
-    try:
-        _lock(lock)
-        yield state
-    finally:
-        os.close(lock)
-
-
-def _lock(file: int) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CannotDo(
-            "another server uses this state folder", "stop it, or give this one a folder of its own"
-        ) from None
-
-
-def _token(state: Path, settings: ServeSettings) -> tuple[Token, str]:
-    """The token that callers need, and what to say of it."""
-    if settings.token is not None:
-        return Token(settings.token.get_secret_value()), "callers need the token you gave"
-    if is_loopback(settings.host):
-        return Token(None), "no token is needed from this machine, and no other can call"
-    token, made = token_of(state)
-    where = f"'{state / 'token'}'"
-    return Token(token), f"callers need the token {'that was written to' if made else 'in'} {where}"
-
-
-def _listener(settings: ServeSettings) -> socket.socket:
-    """A socket that is bound to the address; nobody is answered yet."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise CannotDo(
-            f"the server cannot listen at port {settings.port} ({error.strerror})",
-            "choose another --port or --host",
-        ) from None
-    return listener
-
-
-def _address(host: str, listener: socket.socket) -> str:
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
 
 
 def _pick_up(queue: Queue, spool: Spool) -> None:
@@ -251,35 +186,3 @@ def document_of(looker: Looker, file: Path, answer: Answer) -> bytes | None:
         source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
     bundle = looker.bundle
     return sr_bytes(source, answer, bundle.vocabulary, bundle.facts, datetime.now().astimezone())
-
-
-def _stop_by_signals(stopping: threading.Event) -> None:
-    """Let SIGTERM and SIGINT set `stopping`; uvicorn takes them while it runs, and hands them on."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-
-
-def _run(
-    app: FastAPI,
-    listener: socket.socket,
-    connections: Connections,
-    settings: ServeSettings,
-    stopping: threading.Event,
-) -> None:
-    """Answer requests until a signal comes; those under way are then ended in good order."""
-    import uvicorn
-
-    from apical.deploy.service.slow import TimedProtocol
-
-    protocol: Any = partial(TimedProtocol, connections, settings.idle_seconds)
-    config = uvicorn.Config(
-        app, http=protocol, ws="none", log_config=None, access_log=False, proxy_headers=False,
-        server_header=False, timeout_graceful_shutdown=GRACE, backlog=BACKLOG, lifespan="off",
-    )  # fmt: skip
-    if not stopping.is_set():
-        log("listening", port=listener.getsockname()[1])
-        uvicorn.Server(config).run(sockets=[listener])
