@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sr._cid_dict import cid_concepts
 from pydicom.sr._concepts_dict import concepts
-from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
+from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from apical.deploy import dicom_sr
+from apical.deploy import dicom_sr, structured_report
 from apical.deploy.answers import Answer
 from apical.deploy.dicom_sr import OWN, check_sr, sr_bytes, sr_document, sr_series_uid, sr_uid
 from apical.errors import CannotDo, ClipProblem, WrongCall
@@ -28,6 +28,7 @@ from apical.phantom.dicom_file import Header, write_dicom
 from apical.phantom.machine import machine
 from apical.phantom.screen import lay_out
 from apical.views import Code, View, Vocabulary, standard_vocabulary
+from sr_files import WHEN, as_read, assert_valid, file_of, said_by, source
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* for VR .*:UserWarning")
 VIEWS = standard_vocabulary()
@@ -36,7 +37,6 @@ FACTS = {
     "training": {"method": "self-training"},
     "unknown": {"threshold": 29.41234567},
 }
-WHEN = datetime(2026, 3, 1, 23, 30, 15, tzinfo=UTC)
 KNOWN = Answer(
     1,
     "/archive/Doe^Jane/IM1",
@@ -57,46 +57,6 @@ KNOWN = Answer(
 LOCAL = replace(KNOWN, view="IVC", likeliest="IVC", views=("IVC",), doubtful=False, contrast_agent=True)
 STRANGE = replace(KNOWN, view=None, unknown=True, unknown_score=99.0, contrast_agent_probability=None)
 ANSWERS = {"known": KNOWN, "local code": LOCAL, "unknown": STRANGE}
-
-
-def source(**changes):
-    """The header of a cine of five frames; None takes an element away."""
-    header = {
-        "SpecificCharacterSet": "ISO_IR 100",
-        "SOPClassUID": UltrasoundMultiFrameImageStorage,
-        "SOPInstanceUID": "1.2.840.99.1",
-        "SeriesInstanceUID": "1.2.840.99.2",
-        "StudyInstanceUID": "1.2.840.99.3",
-        "PatientName": "Doe^Jane",
-        "PatientID": "4711",
-        "PatientBirthDate": "19500102",
-        "PatientSex": "F",
-        "StudyDate": "20260301",
-        "StudyTime": "101112.5",
-        "AccessionNumber": "A1",
-        "ReferringPhysicianName": "Who^Doctor",
-        "StudyID": "7",
-        "InstanceNumber": 12,
-        "NumberOfFrames": 5,
-    }
-    dataset = Dataset()
-    for name, value in (header | changes).items():
-        if value is not None:
-            setattr(dataset, name, value)
-    return dataset
-
-
-def as_read(dataset):
-    """A header as it comes from a file: nothing is decoded yet."""
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    return pydicom.dcmread(io.BytesIO(file_of(dataset)))
-
-
-def file_of(dataset):
-    buffer = io.BytesIO()
-    pydicom.dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def report(of=None, answer=KNOWN, vocabulary=VIEWS, when=WHEN):
@@ -122,33 +82,6 @@ def measured(group):
     return {m.name.value: (m.value, m.unit.value) for m in group.get_measurements()}
 
 
-def said_by(program, *words):
-    """What a validator says, a line a message; it must end well."""
-    if shutil.which(program) is None:
-        package = {"dciodvfy": "dicom3tools"}.get(program, "dcmtk")
-        pytest.skip(f"{program} is not installed (Debian package {package})")
-    done = subprocess.run([program, *map(str, words)], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return (done.stdout + done.stderr).decode().splitlines()
-
-
-def assert_valid(path):
-    """By dcmtk's reader of reports and by David Clunie's validator."""
-    lines = said_by("dsrdump", path)
-    assert lines[0] == "Comprehensive SR Document"
-    complaints = [line for line in lines if line.startswith(("W:", "E:", "F:"))]
-    # of dcmtk itself, which does not check the lengths of UTF-8 texts
-    assert complaints in ([], ["W: The VR checker does not support this Specific Character Set: ISO_IR 192"])
-    lines = said_by("dciodvfy", path)
-    assert "ComprehensiveSR" in lines  # it knows the kind
-    assert [line for line in lines if line.startswith("Error")] == []
-    expected = (
-        f"Warning - Unrecognized defined term <{OWN}> for value 1 of attribute <Coding Scheme Designator>",
-        "Warning - Missing attribute or value that would be needed to build DICOMDIR",  # as in the original
-    )
-    assert [line for line in lines if line.startswith("Warning") and not line.startswith(expected)] == []
-
-
 def test_every_standard_code_is_in_the_dictionaries():
     """Those of DICOM that come with pydicom: value, scheme and meaning."""
     known = {
@@ -157,7 +90,8 @@ def test_every_standard_code_is_in_the_dictionaries():
         for codes in names.values()
         for value, (meaning, _) in codes.items()
     }
-    ours = [code for code in vars(dicom_sr).values() if isinstance(code, Code)]
+    both = vars(structured_report) | vars(dicom_sr)
+    ours = [code for code in both.values() if isinstance(code, Code)]
     standard = [code for code in ours if code.scheme not in (OWN, "RFC5646")]
     assert len(standard) == 9
     for code in [*standard, *(view.code for view in VIEWS if view.code)]:

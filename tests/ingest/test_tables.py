@@ -197,3 +197,19 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, content: str) -> None:
     assert recall_columns(memory, ("Bild", "Schnitt")) == {}
     remember_columns(memory, ("Bild", "Schnitt"), {"file": "Bild"})
     assert recall_columns(memory, ("Bild", "Schnitt")) == {"file": "Bild"}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx", ".json"])
+def test_no_text_is_a_formula_to_a_spreadsheet_and_all_read_back(tmp_path: Path, suffix: str) -> None:
+    texts = ["=1+1", "+1", "-1", "@a", "＝a", "'=a", "''-a", "'a", "a=1", "Ä"]
+    out = tmp_path / f"labels{suffix}"
+    write_table_for_people(pl.DataFrame({"clip": texts, "view": texts, "number": range(10)}), out)
+    assert read_table(out, also=["number"]).rows == [
+        {"clip": text, "view": text, "number": str(number)} for number, text in enumerate(texts)
+    ]
+    if suffix == ".xlsx":
+        cells = [cell for row in openpyxl.load_workbook(out).worksheets[0] for cell in row]
+        assert "f" not in {cell.data_type for cell in cells}
+    elif suffix == ".csv":
+        cells_of_all = [cell for line in out.read_text().splitlines() for cell in line.split(",")]
+        assert not [cell for cell in cells_of_all if cell.startswith(tuple("=+-@＝"))]

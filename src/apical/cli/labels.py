@@ -9,6 +9,7 @@ import polars as pl
 import typer
 
 from apical.cli.label_advice import check, next_clips
+from apical.cli.labelling import are_reports, export_reports, history, import_reports, merge_labels
 from apical.cli.options import (
     DONE,
     DONE_WITH_PROBLEMS,
@@ -30,13 +31,18 @@ labels_app = typer.Typer(
 )
 labels_app.command("check")(check)
 labels_app.command("next")(next_clips)
+labels_app.command("merge")(merge_labels)
+labels_app.command("history")(history)
 
 
 @labels_app.command("import")
 def import_labels(
     catalogue: Catalogue,
-    table: Annotated[
-        Path, typer.Argument(help="CSV, Excel or JSON with file, clip or SOPInstanceUID, and view.")
+    labels: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV, Excel or JSON with file, clip or SOPInstanceUID, and view; or DICOM SR files, folders."
+        ),
     ],
     column: Column = [],  # noqa: B006
     root: Annotated[
@@ -47,12 +53,17 @@ def import_labels(
     ] = None,
     views: Views = None,
     out: Annotated[Path | None, typer.Option(help="Catalogue to write; the same by default.")] = None,
+    programs: Annotated[
+        bool, typer.Option("--programs", help="Take what programs say in DICOM SR, too.")
+    ] = False,
     show_labels: ShowLabels = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json_output: Json = False,
 ) -> int:
-    """Take labels from a table; what is unknown or contradicts itself is listed, not guessed.
+    """Take labels from a table or DICOM SR; what is unknown or contradicts itself is listed, not guessed.
+
+    Of DICOM SR (TID 1500 with an Image View) people's labels are taken, those of programs with --programs.
 
     Example: apical labels import catalogue.parquet phantom/truth.csv
     """
@@ -61,6 +72,13 @@ def import_labels(
     from apical.ingest.pseudonyms import Pseudonyms
 
     console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
+    if are_reports(labels):
+        if column or root or salt:
+            raise WrongCall("--column, --root and --salt are for tables", "leave them out with DICOM SR")
+        return import_reports(catalogue, labels, views, out, programs, console)
+    if programs:
+        raise WrongCall("--programs is for DICOM SR", "leave it out with a table")
+    (table,) = labels
     key = salt or catalogue.with_name("salt.key")
     pseudonyms = Pseudonyms.load_or_create(key) if key.exists() else None
     labelled, report = take(
@@ -144,21 +162,30 @@ def limit(
 @labels_app.command("export")
 def export_labels(
     catalogue: Catalogue,
-    out: Annotated[Path, typer.Option(help="Table to write: .csv, .xlsx or .json.")],
+    out: Annotated[Path, typer.Option(help="Table to write: .csv, .xlsx or .json; a folder for DICOM SR.")],
+    dicom_sr: Annotated[
+        bool,
+        typer.Option(
+            "--dicom-sr", help="Write a DICOM SR a clip, for the PACS; it holds the identity of the patient."
+        ),
+    ] = False,
+    views: Views = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
     json_output: Json = False,
 ) -> int:
-    """Write the labels as a table that 'labels import' reads back.
+    """Write the labels as a table that 'labels import' reads back, or as DICOM SR.
 
     Example: apical labels export catalogue.parquet --out labels.csv
     """
     from apical.catalogue import read_catalogue
     from apical.ingest.labels import export_labels as write
 
+    console = Console(json_output=json_output, quiet=quiet, verbose=verbose)
+    if dicom_sr:
+        return export_reports(catalogue, out, views, console)
     table = read_catalogue(catalogue)
     write(table, out)
     labelled = table["view"].count()
-    Console(json_output=json_output, quiet=quiet).result(
-        {"labelled": labelled}, [f"{labelled} labels → {out.name}"]
-    )
+    console.result({"labelled": labelled}, [f"{labelled} labels → {out.name}"])
     return DONE

@@ -14,6 +14,7 @@ import typer
 from apical.cli.bundles import bundle_app, export
 from apical.cli.ingest import datasets, deidentify, frames, inspect, scan
 from apical.cli.judging import compare, evaluate
+from apical.cli.label import label
 from apical.cli.labels import labels_app
 from apical.cli.options import (
     DONE,
@@ -48,7 +49,10 @@ app = typer.Typer(
 )
 app.add_typer(labels_app, name="labels")
 app.add_typer(bundle_app, name="bundle")
-for verb in (scan, inspect, deidentify, frames, datasets, study, evaluate, compare, export, predict, serve):
+VERBS = (
+    scan, inspect, deidentify, frames, datasets, label, study, evaluate, compare, export, predict, serve,
+)  # fmt: skip
+for verb in VERBS:
     app.command()(verb)
 
 

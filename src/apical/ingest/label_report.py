@@ -44,25 +44,25 @@ class LabelReport:
         """
         lines = list(self.notes)
         if self.unknown_clips:
-            rows = _count(len(self.unknown_clips), "row")
-            lines.append(f"{rows} of no clip of the catalogue ({_some(self.unknown_clips)})")
+            rows = count(len(self.unknown_clips), "row")
+            lines.append(f"{rows} of no clip of the catalogue ({some(self.unknown_clips)})")
         if show_text:
             lines += [
-                f"'{text}' is no label of the vocabulary ({_count(len(rows), 'row')}: {_some(rows)})"
+                f"'{text}' is no label of the vocabulary ({count(len(rows), 'row')}: {some(rows)})"
                 for text, rows in self.unknown_labels.items()
             ]
         elif self.unknown_labels:
             rows_of_all = sorted({row for rows in self.unknown_labels.values() for row in rows})
             lines.append(
-                f"{_count(len(rows_of_all), 'row')} with {_count(len(self.unknown_labels), 'label')}"
-                f" that the vocabulary does not know ({_some(rows_of_all)})"
+                f"{count(len(rows_of_all), 'row')} with {count(len(self.unknown_labels), 'label')}"
+                f" that the vocabulary does not know ({some(rows_of_all)})"
             )
         if self.conflicts:
-            clips = _count(len(self.conflicts), "clip")
-            lines.append(f"{clips} with two different labels, which got none ({_some(self.conflicts)})")
+            clips = count(len(self.conflicts), "clip")
+            lines.append(f"{clips} with two different labels, which got none ({some(self.conflicts)})")
         for column, named in self.contradictions.items():
-            clips = _count(len(named), "clip")
-            lines.append(f"{clips} with two different values of '{column}', left as before ({_some(named)})")
+            clips = count(len(named), "clip")
+            lines.append(f"{clips} with two different values of '{column}', left as before ({some(named)})")
         return lines
 
     def lines(self) -> list[str]:
@@ -70,10 +70,12 @@ class LabelReport:
         return [f"{self.matched} clips matched, {self.labelled} labelled", *self.problems]
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number and what it counts, such as ``2 rows``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _some(names: Sequence[object]) -> str:
+def some(names: Sequence[object]) -> str:
+    """The first `MOST_NAMED` of them as a list."""
     shown = ", ".join(str(name) for name in names[:MOST_NAMED])
     return f"{shown}, ..." if len(names) > MOST_NAMED else shown

@@ -20,7 +20,8 @@ from apical.ingest.tables import Row, read_table, write_table_for_people
 from apical.views import Vocabulary
 
 NO_VIEWS = "no column is known to tell views; --column view=NAME says which one does"
-_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""What a cell can say of a fact that holds or does not."""
 _UPDATED = ("view", "contrast_agent", "labelled_by", "patient", "study", "split")
 
 
@@ -224,7 +225,7 @@ def _update(
                 if label.contrast_agent is not None:
                     said["contrast_agent"].add(label.contrast_agent)
         if "contrast_agent" in row:
-            agent = _TRUTH.get(row["contrast_agent"].lower())
+            agent = TRUTH.get(row["contrast_agent"].lower())
             if agent is None:
                 unknown.setdefault(f"contrast_agent {row['contrast_agent']}", []).append(number)
             else:

@@ -118,7 +118,7 @@ def _pool(
 def _start_worker(memory_mb: int | None, function: object) -> None:
     """One thread a worker, bounded memory, and no life after the parent's, even if that is killed."""
     cv2.setNumThreads(1)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     if memory_mb is not None:
         bound_memory(memory_mb)
 
@@ -134,7 +134,8 @@ def bound_memory(megabytes: int) -> None:
         return
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
+    """Wait until the parent has ended, even by ``kill -9``, and end this process; for a thread of its own."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

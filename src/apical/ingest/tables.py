@@ -1,10 +1,15 @@
-"""Tables as people keep them: CSV, Excel or JSON, with columns of any name."""
+"""Tables as people keep them: CSV, Excel or JSON, with columns of any name.
+
+A spreadsheet runs a text that looks like a formula, so one that does is written with an apostrophe before it
+(OWASP, CSV injection), and read without.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,7 @@ from apical.errors import CannotDo, WrongCall
 from apical.files import replacing, write_atomically
 
 Row = dict[str, str]
+_FORMULA = re.compile("'*[=+\\-@\t\r＝＋－＠]")
 FIELDS = {
     "file": "the clip's file",
     "clip": "the clip's id in the catalogue",
@@ -85,13 +91,14 @@ class UnknownColumns(WrongCall):
         )
 
 
-def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
+def read_table(path: Path, columns: Mapping[str, str] | None = None, *, also: Sequence[str] = ()) -> Table:
     """Read a table.
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.txt`` (commas, semicolons or tabs), ``.xlsx`` (its first sheet),
             ``.json`` (a list of records, or one of them a name: {"a.dcm": "A4C"}) or ``.jsonl``.
         columns: our names of columns → the table's, where they are not understood by themselves.
+        also: further columns to read, by their own names.
 
     Raises:
         UnknownColumns: nothing tells the clips, or nothing is said of them.
@@ -103,7 +110,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None) -> Table:
     except (OSError, UnicodeDecodeError, ValueError, KeyError, csv.Error) as error:
         raise _unreadable(path, type(error).__name__) from None
     header = tuple(dict.fromkeys(name for record in records for name in record))
-    names = _names(header, columns or {})
+    names = _names(header, columns or {}) | {name: name for name in header if name in also}
     known = set(names.values())
     missing = ["file"] if known.isdisjoint(FINDS_CLIPS) else []
     missing += ["view"] if known.isdisjoint(TELLS) else []
@@ -141,6 +148,12 @@ def _cell(value: Any) -> str:
     return str(value).strip()
 
 
+def _unguarded(value: Any) -> Any:
+    """A cell of a spreadsheet without the apostrophe that kept it from being a formula."""
+    guarded = isinstance(value, str) and value.startswith("'") and _FORMULA.match(value)
+    return value[1:] if guarded else value
+
+
 def _records(path: Path) -> list[dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix in (".xlsx", ".xlsm"):
@@ -156,7 +169,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     if any(len(row) > len(header) for row in rows):
         raise ValueError
     filled = (row + [""] * (len(header) - len(row)) for row in rows[1:] if any(cell.strip() for cell in row))
-    return [dict(zip(header, row, strict=True)) for row in filled]
+    return [dict(zip(header, map(_unguarded, row), strict=True)) for row in filled]
 
 
 def _distinct(header: list[str]) -> list[str]:
@@ -180,7 +193,8 @@ def _excel(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise ValueError
     header = _distinct([_cell(name) or f"column {at}" for at, name in enumerate(rows[0], start=1)])
-    return [dict(zip(header, row, strict=False)) for row in rows[1:] if any(cell is not None for cell in row)]
+    filled = (row for row in rows[1:] if any(cell is not None for cell in row))
+    return [dict(zip(header, map(_unguarded, row), strict=False)) for row in filled]
 
 
 def _json(text: str, *, lines: bool) -> list[dict[str, Any]]:
@@ -215,8 +229,7 @@ def write_table_for_people(table: pl.DataFrame, out: Path) -> None:
     """
     suffix = out.suffix.lower()
     if suffix == ".csv":
-        with replacing(out) as temporary:
-            table.write_csv(temporary)
+        write_atomically(out, csv_for_people(table))
     elif suffix == ".json":
         write_atomically(out, (json.dumps(table.to_dicts(), indent=2) + "\n").encode())
     elif suffix == ".xlsx":
@@ -225,12 +238,22 @@ def write_table_for_people(table: pl.DataFrame, out: Path) -> None:
         book = openpyxl.Workbook(write_only=True)
         sheet = book.create_sheet("labels")
         sheet.append(table.columns)
-        for row in table.iter_rows():
+        for row in _no_formulas(table).iter_rows():
             sheet.append(row)
         with replacing(out) as temporary:
             book.save(temporary)
     else:
         raise WrongCall(f"labels cannot be written as '{suffix}'", "let --out end in .csv, .xlsx or .json")
+
+
+def csv_for_people(table: pl.DataFrame) -> bytes:
+    """A table as CSV that a spreadsheet can open without harm, and `read_table` reads back."""
+    return _no_formulas(table).write_csv().encode()
+
+
+def _no_formulas(table: pl.DataFrame) -> pl.DataFrame:
+    """A table whose texts no spreadsheet takes for formulas."""
+    return table.with_columns(pl.col(pl.String).str.replace(f"^({_FORMULA.pattern})", "'$1"))
 
 
 def recall_columns(memory: Path, header: Sequence[str]) -> dict[str, str]:

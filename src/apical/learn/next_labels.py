@@ -109,7 +109,7 @@ def next_labels(
         Proposal(
             str(clips.clip[pick.row]),
             None if answers is None else vocabulary.names[answers[pick.row].argmax()],
-            _reason(pick, answers, vocabulary.names),
+            reason(pick, answers, vocabulary.names),
         )
         for pick in picks
     ]
@@ -131,7 +131,14 @@ def _answers(features: NDArray[np.float32], label: Codes, views: int) -> Values 
     )
 
 
-def _reason(pick: Pick, answers: Values | None, names: tuple[str, ...]) -> str:
+def reason(pick: Pick, answers: Values | None, names: tuple[str, ...]) -> str:
+    """Why a clip is picked, in words.
+
+    Args:
+        pick: of the clips of `answers`.
+        answers: (n, k) log-probabilities; None while nothing is taught.
+        names: k views.
+    """
     if pick.group >= 0 or answers is None:
         return f"typical of group {pick.group + 1}: clips {pick.size}, labelled {pick.labelled}"
     second, first = answers[pick.row].argsort()[-2:]
@@ -164,6 +171,9 @@ def choose(
     log_probabilities: Values | None = None,
     centre: float = 0.0,
     seed: int = 0,
+    likeness: Values | None = None,
+    shows_view: Values | None = None,
+    ahead: int | None = None,
 ) -> list[Pick]:
     """Pick unlabelled clips, the most useful first.
 
@@ -172,12 +182,18 @@ def choose(
     Args:
         features: (n, d).
         patient: (n,) int64, 0 or more.
-        label: (n,) int64, -1 where unknown.
+        label: (n,) int64, -1 where unknown; below that, somebody looked and it is none of the views.
         count: picks wanted.
         log_probabilities: (n, k) of a classifier that was taught on the labels, k ≥ 2; without them, clips
             are picked for being typical however many labels there are.
         centre: share of a patient's mean features that is taken off.
         seed: fixes the grouping.
+        likeness: (n,) of `likeness_of_nearest`, for who asks again when labels have changed; it takes seconds
+            for tens of thousands of clips.
+        shows_view: (n,) probability that a clip shows any of the views; a clip's worth for being unsure is
+            times this. 1 by default.
+        ahead: picks that will be labelled before somebody asks again, `count` by default. Clips are grouped
+            for so many; the first so many of a longer list are those of a list that ends there.
     """
     count = min(count, int((label == -1).sum()))
     if not count:
@@ -185,12 +201,25 @@ def choose(
     order = _by_content(features)
     patient, label = patient[order], label[order]
     vectors = unit(torch.from_numpy(centred(features[order], patient, centre)))
-    similarity = _similarity_of_nearest(vectors, patient)
+    similarity = _similarity_of_nearest(vectors, patient) if likeness is None else likeness[order]
     if log_probabilities is None or not has_enough(label):
-        picks = _typical(vectors.numpy(), similarity, patient, label, count, seed)
+        picks = _typical(vectors.numpy(), similarity, patient, label, count, seed, ahead or count)
     else:
+        if shows_view is not None:
+            similarity = similarity * shows_view[order]
         picks = _unsure(log_probabilities[order], similarity, patient, label, count)
     return [Pick(int(order[row]), *rest) for row, *rest in picks]
+
+
+def likeness_of_nearest(features: NDArray[np.float32], patient: Codes, *, centre: float = 0.0) -> Values:
+    """How alike each clip is to its nearest clips of other patients, (n,): what makes it typical.
+
+    Args:
+        features: (n, d).
+        patient: (n,) int64, 0 or more.
+        centre: share of a patient's mean features that is taken off.
+    """
+    return _similarity_of_nearest(unit(torch.from_numpy(centred(features, patient, centre))), patient)
 
 
 def has_enough(label: Codes) -> bool:
@@ -225,23 +254,30 @@ Row = tuple[int, int, int, int]  # of a `Pick`
 
 
 def _typical(
-    vectors: NDArray[np.float32], similarity: Values, patient: Codes, label: Codes, count: int, seed: int
+    vectors: NDArray[np.float32],
+    similarity: Values,
+    patient: Codes,
+    label: Codes,
+    count: int,
+    seed: int,
+    ahead: int,
 ) -> list[Row]:
     """The most typical clip of the group with the fewest labels and picks, `count` times.
 
-    There are as many groups as labels and picks, so that each pick may stand for a group of its own. Of
-    equals it is the group whose clips are farthest from labelled and picked ones, squared distances summed:
-    without labels the largest, as in TypiClust; later a small group apart before another part of a large one.
-    Typical is who is most similar to its neighbours (by mean cosine; for vectors of length 1 its order is
-    that of mean squared distances).
+    There are as many groups as labels and picks, of these `ahead` at most, so that each pick may stand for a
+    group of its own. Of equals it is the group whose clips are farthest from labelled and picked ones,
+    squared distances summed: without labels the largest, as in TypiClust; later a small group apart before
+    another part of a large one. Typical is who is most similar to its neighbours (by mean cosine; for vectors
+    of length 1 its order is that of mean squared distances).
     """
     different = len(np.unique(vectors.round(5), axis=0)) if len(vectors) <= SMALL else len(vectors)
-    groups = min(int((label >= 0).sum()) + count, different, MOST_GROUPS)
-    group = _grouped(vectors, groups, seed)
+    looked_at = label != -1  # also what shows none of the views: who asks there again may get the same
+    groups = min(int(looked_at.sum()) + min(count, ahead), different, MOST_GROUPS)
+    group = grouped(vectors, groups, seed)
     size = np.bincount(group, minlength=groups)
-    labelled = np.bincount(group[label >= 0], minlength=groups)
+    labelled = np.bincount(group[looked_at], minlength=groups)
     far = np.ones(len(vectors))  # half the squared distance; at most that of a right angle
-    for known in np.split(np.flatnonzero(label >= 0), range(AT_ONCE, len(vectors), AT_ONCE)):
+    for known in np.split(np.flatnonzero(looked_at), range(AT_ONCE, len(vectors), AT_ONCE)):
         far = np.minimum(far, 1 - (vectors @ vectors[known].T).max(axis=1, initial=0))
     turns = _Turns(patient, label == -1)
     picks = []
@@ -258,8 +294,8 @@ def _typical(
     return picks
 
 
-def _grouped(vectors: NDArray[np.float32], groups: int, seed: int) -> Codes:
-    """Groups by k-means, (n,) int64."""
+def grouped(vectors: NDArray[np.float32], groups: int, seed: int) -> Codes:
+    """Groups of alike vectors (n, d) by k-means, (n,) int64 below `groups`."""
     if len(vectors) <= SMALL:
         means = KMeans(groups, n_init=3, random_state=seed)
     else:

@@ -240,7 +240,12 @@ def fit_spread(features: NDArray[np.float32], clips: Clips, taught: Tensor, sett
 
 
 def propagated_answers(
-    features: NDArray[np.float32], clips: Clips, settings: TrainSettings, *, views: int
+    features: NDArray[np.float32],
+    clips: Clips,
+    settings: TrainSettings,
+    *,
+    views: int,
+    teaching: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """What the layer of `fit_spread` says of all clips, each given its whole exam, at a temperature of 1.
 
@@ -249,18 +254,23 @@ def propagated_answers(
         clips: some of them labelled.
         settings: of graph, exams and layer.
         views: k.
+        teaching: (n,) clips from which it is learned, labelled or not; all by default. Nothing that is said
+            of the others (views, contrast agent) has a part.
 
     Returns:
         (n, k) log-probabilities; -inf for views that no clip is labelled with.
     """
-    count = np.bincount(clips.label[clips.label >= 0], minlength=views)
+    teaching = np.ones(len(clips), bool) if teaching is None else teaching
+    pool = clips.select(teaching)
+    count = np.bincount(pool.label[pool.label >= 0], minlength=views)
     taught = torch.from_numpy(count > 0)
-    said = _said(torch.from_numpy(features), fit_spread(features, clips, taught, settings), taught)
+    layer = fit_spread(features[teaching], pool, taught, settings)
     answers = name_exams(
-        said,
+        _said(torch.from_numpy(features), layer, taught),
         clips,
         settings.exams,
-        with_agent=told_agent(features, clips.agent, settings),
+        with_agent=told_agent(features, np.where(teaching, clips.agent, -1), settings),
+        teaching=teaching,
         log_prior=believed(count, settings.imbalance.adjustment),
     )
     answers[:, count == 0] = -np.inf

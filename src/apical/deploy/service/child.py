@@ -7,7 +7,6 @@ much memory costs a process and not the service. The process ends when its paren
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import resource
 import signal
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from apical.deploy.answers import Answer, records
 from apical.deploy.service.preview import cine, evidence, plain
 from apical.errors import ApicalError
-from apical.ingest.parallel import TOO_MUCH, bound_memory
+from apical.ingest.parallel import TOO_MUCH, bound_memory, exit_with_parent
 
 if TYPE_CHECKING:
     from apical.deploy.answering import Seen
@@ -93,7 +92,7 @@ def work(line: Connection, opener: Opener, document: Document | None, memory_mb:
     """Answer what comes over the line until it is closed; the first message is `Ready` or `Refusal`."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # these are for the parent, which decides
         signal.signal(stop, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     try:
         looker = opener()
         ready = Ready(plain(facts(looker)))
@@ -103,7 +102,7 @@ def work(line: Connection, opener: Opener, document: Document | None, memory_mb:
     except Exception as error:  # of a library; its text may hold a path
         line.send(Refusal(f"the network cannot be opened ({type(error).__name__})", "try 'apical predict'"))
         return
-    _keep_quiet()
+    keep_quiet()
     if memory_mb is not None:
         bound_memory(memory_mb)
     line.send(ready)
@@ -152,17 +151,10 @@ def facts(looker: Looker) -> dict[str, Any]:
     }
 
 
-def _keep_quiet() -> None:
+def keep_quiet() -> None:
     """Let nothing be printed: libraries quote what they read. And leave no memory behind on the disk."""
     logging.disable(logging.CRITICAL)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

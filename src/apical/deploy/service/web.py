@@ -18,7 +18,7 @@ from apical.errors import ApicalError
 RETRY_SECONDS = "5"
 MEDIA = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}  # fmt: skip
-_PLAIN = {404: "there is no such page", 405: "this cannot be done here"}
+_PLAIN = {404: "there is no such page", 405: "this cannot be done here", 415: "what is sent is not JSON"}
 
 Page = dict[str, tuple[bytes, str]]
 """Files by path, each with its kind."""
