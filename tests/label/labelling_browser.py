@@ -8,11 +8,13 @@ from typing import Any
 
 import axe_playwright_python
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
 from real_browser import CHROMIUM
 
 PATIENCE = 60_000  # ms
 READY = "#cine[data-state=ready]"
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+NAME = "apical-annotator"  # where the page keeps it
 RULES = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']"
 
 
@@ -37,12 +39,16 @@ class Visitor:
 
     def __init__(self, browser: Browser, address: str, name: str | None = "anna", **context: Any) -> None:
         self.address = address
-        self.context: BrowserContext = browser.new_context(**{"viewport": {"width": 1400, "height": 900}} | context)
+        self.context: BrowserContext = browser.new_context(
+            **{"viewport": {"width": 1400, "height": 900}} | context
+        )
         self.context.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self.addresses: set[str] = set()
         if name is not None:
-            self.context.add_init_script(f"localStorage.getItem('apical-annotator') ?? localStorage.setItem('apical-annotator', '{name}')")
+            self.context.add_init_script(
+                f"localStorage.getItem('{NAME}') ?? localStorage.setItem('{NAME}', '{name}')"
+            )
         self.page = self.tab()
 
     def tab(self, place: str = "") -> Page:
@@ -61,7 +67,7 @@ class Visitor:
     def close(self) -> None:
         """The page asked nobody else for anything, and nothing went wrong in it."""
         self.context.close()
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
         assert {one for one in self.addresses if not one.startswith(("blob:", self.address))} == set()
 
     def clip(self) -> str:

@@ -140,8 +140,8 @@ def parts_of(folder: Path, state: Path, truth: dict[str, str], token: str | None
     coach = FakeCoach([VOCABULARY.names.index(truth[clip]) for clip in board.clips.clip])
     pictures = Pictures(FrameStore.open(folder / "frames"), read_catalogue(catalogue), state / "pictures")
     return Parts(
-        catalogue, state, VOCABULARY, records, board, Tasks(board, records, settings), coach, Curve(state / "curve.jsonl"),
-        pictures, settings, Token(token),
+        catalogue, state, VOCABULARY, records, board, Tasks(board, records, settings), coach,
+        Curve(state / "curve.jsonl"), pictures, settings, Token(token),
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -86,6 +86,13 @@ def test_without_labels_typical_clips_of_training_patients_are_picked(ground):
     assert all(pick.reason.startswith("typical of group") for pick in found.picks)
 
 
+def test_unsure_clips_are_asked_for_once_views_have_enough_labels(ground, monkeypatch):
+    now = known(TRAIN[: len(TRAIN) // 2])
+    assert all(pick.reason.startswith("unsure, ") for pick in suggest(ground, now).picks)
+    monkeypatch.setattr("apical.label.advising.ENOUGH", 16)
+    assert all(pick.reason.startswith("typical of group") for pick in suggest(ground, now).picks)
+
+
 def test_guesses_are_those_of_propagated_labels_and_whole_exams(ground):
     now = known(FEW)
     found = suggest(ground, now)

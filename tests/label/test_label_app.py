@@ -5,12 +5,12 @@ import sqlite3
 
 import numpy as np
 import pytest
+from labelling_ground import VIEWS, VOCABULARY, key, parts_of, write_ground
 from starlette.testclient import TestClient
 
 from apical.catalogue import read_catalogue
 from apical.label.advice import Pick, Suspicion
 from apical.label.app import MOST_BODY, make_app
-from labelling_ground import VIEWS, VOCABULARY, key, parts_of, write_ground
 
 HOME = "http://127.0.0.1"
 TOKEN = "0123456789abcdef-secret"
@@ -156,10 +156,10 @@ def test_the_coach_learns_what_counts(site, ground):
 
 def test_the_picks_of_the_coach_come_first_with_their_reasons(site):
     parts, client = site
-    parts.coach.picks = [Pick(33, "typical of group 2"), Pick(4, "unsure")]
+    parts.coach.picks = [Pick(33, "typical of group 2"), Pick(4, "unsure, A4C or A2C: labels of A4C 3")]
     items = following(client)["items"]
     assert [(item["clip"], item["why"]) for item in items[:2]] == [
-        (str(parts.board.clips.clip[33]), "typical of group 2"), (str(parts.board.clips.clip[4]), "unsure"),
+        (str(parts.board.clips.clip[33]), "typical of group 2"), (str(parts.board.clips.clip[4]), "the model is unsure"),
     ]  # fmt: skip
 
 
@@ -359,7 +359,14 @@ BAD_LABELS = [
 def test_what_is_no_label_is_refused_and_not_kept(site, change):
     parts, client = site
     item = following(client)["items"][0]
-    body = {"task": item["task"], "said": {"view": "A4C"}, "key": key(), "shown": False, "seconds": 1, "seen": 0}
+    body = {
+        "task": item["task"],
+        "said": {"view": "A4C"},
+        "key": key(),
+        "shown": False,
+        "seconds": 1,
+        "seen": 0,
+    }
     answer = client.post("/v1/labels", json=body | change)
     assert answer.status_code in (400, 422)
     assert set(answer.json()) == {"problem", "do"}
@@ -376,7 +383,9 @@ PATHS = ["../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/", "/etc/passwd",
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("place", ["/v1/clips/{}", "/v1/clips/{}/cine", "/v1/reference/{}", "/{}", "/views/{}"])
+@pytest.mark.parametrize(
+    "place", ["/v1/clips/{}", "/v1/clips/{}/cine", "/v1/reference/{}", "/{}", "/views/{}"]
+)
 def test_no_path_leads_out_of_the_catalogue(site, path, place):
     _, client = site
     answer = client.get(place.format(path))
@@ -387,7 +396,14 @@ def test_no_path_leads_out_of_the_catalogue(site, path, place):
 def test_another_sites_page_can_change_nothing(site):
     parts, client = site
     item = following(client)["items"][0]
-    body = {"task": item["task"], "said": {"view": "A4C"}, "key": key(), "shown": False, "seconds": 1, "seen": 0}
+    body = {
+        "task": item["task"],
+        "said": {"view": "A4C"},
+        "key": key(),
+        "shown": False,
+        "seconds": 1,
+        "seen": 0,
+    }
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
         assert client.post("/v1/labels", json=body, headers=headers).status_code == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):
@@ -398,7 +414,13 @@ def test_another_sites_page_can_change_nothing(site):
 
 def test_with_a_token_nothing_is_told_without_it(make):
     _, client = make(token=TOKEN)
-    for path in ("/v1/session", "/v1/next?annotator=anna", "/v1/progress", "/v1/export/labels.csv", "/v1/map"):
+    for path in (
+        "/v1/session",
+        "/v1/next?annotator=anna",
+        "/v1/progress",
+        "/v1/export/labels.csv",
+        "/v1/map",
+    ):
         assert client.get(path).status_code == 401
     for path in ("/v1/labels", "/v1/batch", "/v1/undo", "/v1/merge", "/v1/import", "/v1/fine-tune"):
         assert client.post(path, json={}).status_code == 401

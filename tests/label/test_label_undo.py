@@ -59,7 +59,9 @@ class UndoAndRedo(RuleBasedStateMachine):
             model.act({("repeat", clip, self.clock): (self.clock, (opinion, said))})
         else:
             reviewed = {("reviewed", clip, self.clock): (self.clock, said)} if kind == "review" else {}
-            model.act({("adjudged" if kind == "adjudication" else "said", clip): (self.clock, said)} | reviewed)
+            model.act(
+                {("adjudged" if kind == "adjudication" else "said", clip): (self.clock, said)} | reviewed
+            )
         self.written(name, used, [say(self.records, name, clip, said, kind, key=used)])
 
     @rule(name=names, chosen=st.lists(clips, min_size=1, max_size=4), said=saids)

@@ -19,7 +19,9 @@ def label(
     store: Annotated[Path, typer.Option(help="Frame store of the catalogue's clips.")] = Path("frames"),
     state: Annotated[
         Path | None,
-        typer.Option(help="Private folder for labels, pictures and features; beside the catalogue by default."),
+        typer.Option(
+            help="Private folder for labels, pictures and features; beside the catalogue by default."
+        ),
     ] = None,
     encoder: Annotated[
         Path | None, typer.Option(help="Run folder of a pre-training; by default the shipped encoder.")

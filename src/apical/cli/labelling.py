@@ -58,9 +58,7 @@ def merge_labels(
     problems = []
     if report.disputed:
         disputed = count(report.disputed, "clip")
-        problems.append(
-            f"{disputed} that people differ on: decide under Review on the page and merge again"
-        )
+        problems.append(f"{disputed} that people differ on: decide under Review on the page and merge again")
     if elsewhere:
         problems.append(f"{count(elsewhere, 'clip')} with labels that the catalogue does not have")
     if problems:

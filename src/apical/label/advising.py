@@ -17,12 +17,13 @@ from apical.config import TrainSettings
 from apical.label.advice import NO_GUESS, TEACHING, Advice, Known, Pick, Rows, Suspicion
 from apical.label.estimate import estimate, most_help
 from apical.learn.clips import SHOWS_NONE, Clips
-from apical.learn.next_labels import CENTRE, choose, likeness_of_nearest, reason
+from apical.learn.next_labels import CENTRE, choose, has_enough, likeness_of_nearest, reason
 from apical.learn.probe import probe_answers, propagated_answers
 from apical.learn.suspects import cross_fitted, likely_wrong, suspicion
 
 POOL = 2500  # clips without a label over which labels are spread; more take longer than they are worth
 PICKS = 200
+ENOUGH = 12  # labels a view from which uncertainty decides; with 5 it was no better than at random
 AHEAD = 12  # of these, that are labelled before there is newer advice, about
 OF_A_VIEW = 100  # rows that are listed as likely of a view
 
@@ -196,7 +197,7 @@ def _likeliest(said: Answers | None, clips: int) -> tuple[Rows, NDArray[np.float
 def _picks(ground: Ground, label: Rows, answers: Answers | None) -> list[Pick]:
     """Clips to label next, with reasons."""
     rows = ground.offered
-    said = None if answers is None else answers[rows]
+    said = None if answers is None or not has_enough(label[rows], ENOUGH) else answers[rows]
     picks = choose(
         ground.features[rows],
         ground.clips.patient_code[rows],

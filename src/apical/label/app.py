@@ -1,7 +1,8 @@
 """The labelling page over HTTP: clips to look at, and what is said of them.
 
-What is said is on the disk before the answer says so. Requests that change something are JSON, which no other
-site's form can send. Clips are only ever looked up among those of the catalogue; no path comes from a request.
+What is said is on the disk before the answer says so. Requests that change something are JSON, which no
+other site's form can send. Clips are only ever looked up among those of the catalogue; no path comes from a
+request.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from apical.label.schemas import Answer, Back, Batch
 from apical.label.sprite import Sprite
 from apical.label.transfers import IMPORT, add_transfers
 from apical.label.wire import event_json, item_json, opinions_json, settled_json
+from apical.views import View
 
 RESEARCH = "Research software, not a medical device"
 MOST_BODY = 64 << 10  # bytes: a batch names `MOST_AT_ONCE` clips
@@ -37,7 +39,13 @@ Annotator = Annotated[str, Query(max_length=200)]
 
 def make_app(parts: Parts) -> FastAPI:
     """The page and what it asks for, guarded."""
-    app = FastAPI(title="Apical: labelling", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(_only_json)])
+    app = FastAPI(
+        title="Apical: labelling",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(_only_json)],
+    )
     page = page_files("apical.deploy.service", "elements.js", "icon.svg") | page_files("apical.label")
     settings = parts.settings
     app.add_middleware(
@@ -74,21 +82,11 @@ def _add_conflicts(app: FastAPI) -> None:
 
 
 def _add_session(app: FastAPI, parts: Parts) -> None:
-    views = [
-        {
-            "name": view.name,
-            "title": view.title,
-            "key": KEYS[place] if place < len(KEYS) else "",
-            "reference": parts.pictures.reference(view.name) is not None,
-        }
-        for place, view in enumerate(parts.vocabulary)
-    ]
-
     @app.get("/v1/session")
     def session() -> dict[str, Any]:
         """What the page needs to know once."""
         return {
-            "views": views,
+            "views": [_view(parts, *place) for place in enumerate(parts.vocabulary)],
             "annotators": parts.records.annotators(),
             "shows_identifiers": parts.settings.show_identifiers,
             "clips": int(parts.board.offered.sum()),
@@ -125,6 +123,22 @@ def _add_session(app: FastAPI, parts: Parts) -> None:
         }
 
 
+def _view(parts: Parts, place: int, view: View) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "title": view.title,
+        "key": KEYS[place] if place < len(KEYS) else "",
+        "reference": _reference(parts, view.name) is not None,
+    }
+
+
+def _reference(parts: Parts, view: str) -> bytes | None:
+    """The still that comes with Apical, or one of the user's own labelled clips; None without either."""
+    shipped = parts.pictures.reference(view)
+    example = parts.board.example(view) if shipped is None else None
+    return shipped if example is None else parts.pictures.still(example)
+
+
 def _add_labels(app: FastAPI, parts: Parts) -> None:
     records = parts.records
 
@@ -156,9 +170,7 @@ def _add_labels(app: FastAPI, parts: Parts) -> None:
         about: list[tuple[str, Guess | None]] = [
             (clip, parts.tasks.guess(clip, parts.coach.advice)) for clip in clips
         ]
-        events = parts.write(
-            clips, lambda: records.say_all(name, about, said, kind=many.kind, key=many.key)
-        )
+        events = parts.write(clips, lambda: records.say_all(name, about, said, kind=many.kind, key=many.key))
         return {"events": [event.number for event in events]} | parts.counts(name)
 
     @app.post("/v1/undo")
@@ -208,7 +220,7 @@ def _add_pictures(app: FastAPI, parts: Parts) -> None:
     @app.get("/v1/reference/{view}")
     def reference(view: str) -> Response:
         """What a view looks like."""
-        found = pictures.reference(view) if view in parts.vocabulary.names else None
+        found = _reference(parts, view) if view in parts.vocabulary.names else None
         if found is None:
             raise HTTPException(404, "there is no such picture")
         return Response(found, media_type=IMAGE)

@@ -1,4 +1,4 @@
-"""All clips that can be labelled with what is known of each now: the catalogue's labels, and people's over them.
+"""All clips with what is known of each now: the catalogue's labels, and over them what people said.
 
 Rows are those of `apical.learn.clips.load_clips`.
 """
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from apical.catalogue import read_catalogue
 from apical.label.advice import LOOKED_AT, Known
-from apical.label.opinions import CANNOT_TELL
 from apical.label.records import Records
 from apical.label.settle import Settled, settle
 from apical.learn.clips import SHOWS_NONE, Clips, load_clips
@@ -103,7 +102,7 @@ class Board:
                 if opinions or decided:
                     said = settle(opinions, decided)
                     self._settled[clip] = said
-                    self._label[row] = LOOKED_AT if said.view in (None, CANNOT_TELL) else self._code(said.view)
+                    self._label[row] = LOOKED_AT if said.view is None else self._code(said.view)
                     agent = self.agent(clip) if said.contrast_agent is None else said.contrast_agent
                     self._agent[row] = -1 if agent is None else int(agent)
                 else:
@@ -180,6 +179,13 @@ class Board:
         agent = int(self.clips.agent[self.row[clip]])
         return None if agent < 0 else bool(agent)
 
+    def example(self, view: str) -> str | None:
+        """A clip that is labelled so, of good quality if there is one."""
+        with self._lock:
+            said = {str(self.clips.clip[row]) for row in np.flatnonzero(self._label == self._code(view))}
+            rated = sorted(said, key=lambda clip: (_rank(self._settled.get(clip)), self.row[clip]))
+        return rated[0] if rated else None
+
     def originals(self, clips: Iterable[str]) -> dict[str, tuple[str | None, bool | None, str | None]]:
         """What the catalogue says of clips, for `Records.remember`."""
         found = {}
@@ -207,6 +213,11 @@ class Board:
         }
 
 
+def _rank(settled: Settled | None) -> int:
+    """Smaller for better pictures; those of which nobody says anything come second."""
+    return {"good": 0, "fair": 2, "poor": 3}.get("" if settled is None else str(settled.quality), 1)
+
+
 def _places(patient: Codes) -> list[tuple[int, int]]:
     """Of each clip, its place among its patient's clips from 1, and how many these are."""
     many = Counter(patient.tolist())
@@ -219,5 +230,5 @@ def _places(patient: Codes) -> list[tuple[int, int]]:
 
 
 def _listed(machine: str) -> str | None:
-    """Maker and model, but for pseudonyms of machines that are not on our list, which tell a person nothing."""
+    """Maker and model, without pseudonyms of machines that are not on our list: they tell nothing."""
     return " ".join(word for word in machine.split() if not word.startswith("unlisted-")) or None

@@ -48,22 +48,22 @@ def label(
     vocabulary: Vocabulary | None = None,
     tell: Tell = lambda line: print(line, flush=True),
 ) -> None:
-    """Serve the labelling page until SIGTERM or SIGINT; to be called from the main thread of a process of its own.
+    """Serve the labelling page until SIGTERM or SIGINT; for the main thread of a process of its own.
 
     Args:
         catalogue: its file is read now and is written only when somebody asks for it on the page.
         store: frame store of its clips.
-        state: a private folder for all that must outlive the server: labels, pictures, features, the token; made
-            if it is not there. Start the server with the same again, and it goes on.
+        state: a private folder for all that must outlive the server: labels, pictures, features, the token;
+            made if it is not there. Start the server with the same again, and it goes on.
         settings: where it listens, and what is offered.
         encoder: run folder of a pre-training; the shipped encoder by default.
         vocabulary: the views; the standard ones by default.
         tell: is given a line that says where the page is, and whether a token is needed.
 
     Raises:
-        CannotDo: an extra is not installed, inputs or folder cannot be used, another server uses the folder, or
-            the address is taken.
-        WrongCall: the catalogue has labels that the vocabulary lacks, or no clip is on offer.
+        CannotDo: an extra is not installed, inputs or folder cannot be used, no clip is on offer, another
+            server uses the folder, or the address is taken.
+        WrongCall: the catalogue has labels that the vocabulary lacks.
     """
     _check_extras()
     from apical.label.app import make_app
@@ -94,7 +94,14 @@ def label(
         pictures.start()
         stack.callback(pictures.stop)
         school = School(
-            board.clips, store, catalogue, encoder, vocabulary, folder / "coach", settings.splits, settings.seed
+            board.clips,
+            store,
+            catalogue,
+            encoder,
+            vocabulary,
+            folder / "coach",
+            settings.splits,
+            settings.seed,
         )
         coach = Coach(school, fine_tune_every=settings.fine_tune_every or None)
         coach.start()
@@ -129,5 +136,3 @@ def _check_extras() -> None:
             f"the labelling page needs {error.name}, which is not installed",
             "install it with: pip install 'apical[serve]'",
         ) from None
-
-

@@ -1,8 +1,8 @@
 """Which clips an annotator is shown next, queue by queue, and each as the page gets it.
 
-Into the clips worth a label are mixed, without a sign, clips of others to be read a second time and own ones to
-be read once more: one after every `BETWEEN`, as long as there are any. Which these are goes by a hash, so that
-it does not depend on what was said.
+Into the clips worth a label are mixed, without a sign, clips of others to be read a second time and own ones
+to be read once more: one after every `BETWEEN`, as long as there are any. Which these are goes by a hash, so
+that it does not depend on what was said.
 """
 
 from __future__ import annotations
@@ -134,16 +134,16 @@ class Tasks:
             return iter(doubted), len(doubted)
         raise WrongCall("there is no such queue, view or clip", "ask for useful, disagreements or suspects")
 
-    def _new(
-        self, annotator: str, advice: Advice | None, without: set[str]
-    ) -> tuple[Iterator[Wanted], int]:
-        """Clips that nobody has said anything of, the most useful first; then the others, patient by patient."""
+    def _new(self, annotator: str, advice: Advice | None, without: set[str]) -> tuple[Iterator[Wanted], int]:
+        """Clips of which nobody has said anything, the most useful first; then the others by patients."""
         rows = self._board.open_rows()
         picks = [] if advice is None else [pick for pick in advice.picks if self._open(pick.row)]
-        first = (Wanted(self._clip(pick.row), "single", pick.reason) for pick in picks)
+        first = (Wanted(self._clip(pick.row), "single", _blind(pick.reason)) for pick in picks)
         picked = {pick.row for pick in picks}
-        why = "features of the clips are still being read" if advice is None else ""
-        rest = (Wanted(self._clip(row), "single", why) for row in self._by_patients(rows) if row not in picked)
+        why = "the model is still reading the clips" if advice is None else "not labelled yet"
+        rest = (
+            Wanted(self._clip(row), "single", why) for row in self._by_patients(rows) if row not in picked
+        )
         free = (one for one in chain(first, rest) if self._is_free(one.clip, annotator, without))
         return free, len(rows)
 
@@ -211,8 +211,13 @@ class Tasks:
         return str(self._board.clips.clip[row])
 
 
+def _blind(reason: str) -> str:
+    """A reason that names no view: the guess is hidden until it is asked for."""
+    return "the model is unsure" if reason.startswith("unsure") else reason
+
+
 def _mixed(new: Iterator[Wanted], seen: Iterator[Wanted]) -> Iterator[Wanted]:
-    """One of the second after every `BETWEEN` of the first, with the reason of the one before; then the rest."""
+    """One of the second after every `BETWEEN` of the first, with the reason before it; then the rest."""
     while some := list(islice(new, BETWEEN)):
         yield from some
         if len(some) == BETWEEN:

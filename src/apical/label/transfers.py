@@ -55,7 +55,7 @@ def _add_exports(app: FastAPI, parts: Parts) -> None:
     @app.get("/v1/export/reports.zip")
     def reports() -> StreamingResponse:
         """DICOM SR of every labelled clip; they carry the patients' identities, as the PACS needs them."""
-        file = tempfile.TemporaryFile(dir=parts.folder)
+        file = tempfile.TemporaryFile(dir=parts.folder)  # noqa: SIM115, sent after this ends
         try:
             reports_zip(file, records, _table(parts), vocabulary)
         except BaseException:
@@ -105,5 +105,3 @@ def _taken(parts: Parts, annotator: str, content: bytes, form: Literal["csv", "j
     )  # fmt: skip
     parts.took(list(parts.records.events_after(before)))
     return {"labelled": labelled, "problems": problems}
-
-

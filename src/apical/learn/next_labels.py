@@ -222,15 +222,16 @@ def likeness_of_nearest(features: NDArray[np.float32], patient: Codes, *, centre
     return _similarity_of_nearest(unit(torch.from_numpy(centred(features, patient, centre))), patient)
 
 
-def has_enough(label: Codes) -> bool:
-    """Whether uncertainty decides: two views have labels, and such views have `ENOUGH` on average.
+def has_enough(label: Codes, enough: int = ENOUGH) -> bool:
+    """Whether uncertainty decides: two views have labels, and such views have `enough` on average.
 
     Args:
         label: (n,), -1 where unknown.
+        enough: labels a view.
     """
     known = label[label >= 0]
     views = len(np.unique(known))
-    return views >= 2 and len(known) >= ENOUGH * views
+    return views >= 2 and len(known) >= enough * views
 
 
 def _by_content(features: NDArray[np.float32]) -> Codes:

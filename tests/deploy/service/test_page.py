@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 from fake_service import FRAMES, SAID, VIEWS, Told, start
+
 from real_browser import CHROMIUM, browser, wait
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")

@@ -12,6 +12,7 @@ const PATHS = {
   redo: "M15 4v4h-5a6 6 0 0 0 0 12h7v-2.4h-7a3.6 3.6 0 0 1 0-7.2h5v4l5.5-5.2z",
   left: "M10.5 5 3.5 12l7 7v-5.8H20.5v-2.4H10.5z",
   right: "M13.5 5l7 7-7 7v-5.8H3.5v-2.4H13.5z",
+  grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z",
   looks: "M3 7h10v2H3zM18 7h3v2h-3zM14 5h3v6h-3zM3 15h3v2H3zM11 15h10v2H11zM7 13h3v6H7z",
   sun:

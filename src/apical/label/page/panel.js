@@ -13,7 +13,7 @@ const QUALITY = [[null, "not said"], ["good", "good"], ["fair", "fair"], ["poor"
 
 /** The panel; it is told what to do with an answer, a skip and so on. */
 export class Panel {
-  constructor({ answer, skip, back, focus, choose }) {
+  constructor({ answer, skip, back, like, focus, choose }) {
     const press = (view, event) => {
       answer(view, event);
       if (event.detail > 0) focus(); // else Space, meant to pause, would press the same button again
@@ -40,7 +40,8 @@ export class Panel {
       make("div", { class: "answers" }, this.grid, this.beside),
       make("div", { class: "extras" }, this.agent.element, this.quality.element),
       make("div", { class: "row ways" },
-        way("back", "left", "Back", "←", back), this.note.button, way("skip", "right", "Skip", "s →", skip)),
+        way("back", "left", "Back", "←", back), this.note.button, way("like", "grid", "Like this", "m", like),
+        way("skip", "right", "Skip", "s →", skip)),
       this.note.field);
     this.tellGuess();
   }

@@ -4,6 +4,7 @@ import { Problem, newKey } from "./api.js";
 import { BESIDE } from "./buttons.js";
 import { cover, showEnd, showNoPicture } from "./ending.js";
 import { addKeys } from "./keys.js";
+import { openAlike } from "./more.js";
 import { pending, save, settled } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
@@ -53,7 +54,7 @@ function build(section) {
   place = section;
   stage = make("div", { id: "cine", tabindex: -1, role: "group", "aria-label": "Clip" });
   player = new Player(stage);
-  panel = new Panel({ answer, skip, back, focus: () => stage.focus({ preventScroll: true }), choose });
+  panel = new Panel({ answer, skip, back, like, focus: () => stage.focus({ preventScroll: true }), choose });
   strip = new Strip(panel.queue);
   section.replaceChildren(
     make("div", { class: "stage" }, panel.top, stage), panel.element, strip.element);
@@ -72,6 +73,7 @@ function build(section) {
   addKeys("Clips", [
     { keys: ["s", "ArrowRight"], name: "s or →", words: "skip", run: skip },
     { keys: ["ArrowLeft"], name: "←", words: "the clip before", run: back },
+    { keys: ["m"], name: "m", words: "more like this", run: like },
     ...panel.keys(),
   ], inUse);
   addKeys("Picture", pictureKeys(), inUse);
@@ -119,6 +121,8 @@ function skip() {
   say("Skipped. Next clip.");
   advance();
 }
+
+const like = () => current && openAlike(current.clip);
 
 async function back() {
   const clip = past.at(-1);
