@@ -77,7 +77,7 @@ def test_the_readme_as_a_user_would(exports):
     commands = readme_commands()
     assert len(commands) >= 9
     for line in commands:
-        if line.startswith("apical serve"):
+        if line.startswith(("apical serve", "apical label ")):
             served(line)
             continue
         code = run(cheaply(line))
@@ -120,24 +120,42 @@ def test_the_examples_of_the_help(exports, way, tmp_path):
         unsure = line.startswith(("apical deidentify", "apical labels check"))  # of small pictures
         assert run(cheaply(line)) in ((0, 1) if unsure else (0,)), line
     served(example_of(verbs["serve"]))  # the PACS of the example is not there, which it must bear
+    served(example_of(verbs["label"]))
     covered = {"phantom", "scan", "frames", "pretrain", "train", "study", "evaluate", "compare", "export"}
-    assert set(verbs) == covered | {"predict", "serve", "inspect", "deidentify", "datasets", "demo"}
+    assert set(verbs) == covered | {"predict", "serve", "inspect", "deidentify", "datasets", "demo", "label"}
 
 
 def served(line):
     """Run a server as it is written, but at any free port; it must answer, and end well when told to."""
     pytest.importorskip("fastapi", reason="apical[serve] is not installed")
-    words = [sys.executable, "-m", *shlex.split(line), "--port", "0", "--state", "service"]
+    verb = shlex.split(line)[1]
+    words = [sys.executable, "-m", *shlex.split(line), "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
         lines = iter(server.stdout.readline, "")
-        address = next(re.search(r"answers at (http://\S+);", line) for line in lines if "answers at" in line)
+        address = next(re.search(r" at (http://\S+);", line) for line in lines if " at http" in line)
         try:
-            with urlopen(f"{address[1]}/readyz", timeout=60) as answer:
+            path = {"serve": "readyz", "label": "v1/session"}[verb]
+            with urlopen(f"{address[1]}/{path}", timeout=60) as answer:
                 assert answer.status == 200
         finally:
             server.terminate()
             server.communicate(timeout=60)
     assert server.returncode == 0
+
+
+def test_the_guide_to_labelling(exports, way):
+    """Its commands, on the catalogue of the tests: the page, and labels out of it and in."""
+    pytest.importorskip("highdicom", reason="apical[dicom-net] is not installed")
+    shutil.copytree(way / "frames", "frames")
+    shutil.copy(way / "catalogue.parquet", ".")
+    guide = (ROOT / "docs" / "labelling.md").read_text(encoding="utf-8")
+    first, *lines = re.findall(r"^apical .*", guide, re.MULTILINE)
+    served(first)
+    assert [line.split()[2] for line in lines] == ["merge", "export", "history", "export", "import"]
+    for line in lines:
+        assert run(cheaply(line)) == 0, line
+    labelled = pl.read_parquet("catalogue.parquet")["view"].count()
+    assert len(list(Path("reports").iterdir())) == labelled > 50
 
 
 def test_the_makefile_targets_of_the_readme_exist():
@@ -205,7 +223,7 @@ def test_the_guide_to_judging(exports):
     """Its commands, on the runs that the README makes and a catalogue with a column of the user's."""
     guide = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
     for line in takewhile(lambda line: "evaluate" not in line, readme_commands()):
-        if "pretrain frames" not in line and "runs/quick" not in line:
+        if not any(other in line for other in ("pretrain frames", "runs/quick", "apical label ")):
             assert run(cheaply(line.replace(" --encoder runs/pretrain", ""))) in (0, 1), line
     table = pl.read_parquet("catalogue.parquet")
     sex = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("f")).otherwise(pl.lit("m"))

@@ -159,7 +159,8 @@ def test_the_picks_of_the_coach_come_first_with_their_reasons(site):
     parts.coach.picks = [Pick(33, "typical of group 2"), Pick(4, "unsure, A4C or A2C: labels of A4C 3")]
     items = following(client)["items"]
     assert [(item["clip"], item["why"]) for item in items[:2]] == [
-        (str(parts.board.clips.clip[33]), "typical of group 2"), (str(parts.board.clips.clip[4]), "the model is unsure"),
+        (str(parts.board.clips.clip[33]), "typical of group 2"),
+        (str(parts.board.clips.clip[4]), "the model is unsure"),
     ]  # fmt: skip
 
 
