@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 from apical.deploy.service.logs import log
 from apical.label.advice import Advice, Known, Layout
 from apical.label.apart import Apart
-from apical.label.lesson import Done, Lesson, Network, Refusal, School, Tuning, Vectors, Waiting, labels_of
+from apical.label.lesson import (
+    NETWORK,
+    Done,
+    Lesson,
+    Network,
+    Refusal,
+    School,
+    Tuning,
+    Vectors,
+    Waiting,
+    labels_of,
+)
 
 ADVISES, TUNES = "apical.label.coaching", "apical.label.tuning"
 PAUSE = 0.1  # seconds between looks at what was asked meanwhile
@@ -48,6 +59,7 @@ class Coach:
         self._sent: Known | None = None
         self._waits = False
         self._deaths = 0
+        self._refused = False
         self._start_at = 0.0
         self._child: Apart | None = None
         self._tuner: Apart | None = None
@@ -63,6 +75,8 @@ class Coach:
 
     def start(self) -> None:
         """Start the process and return at once."""
+        for left in self._school.folder.glob(f"{NETWORK}-*.npy"):  # of a page that has ended
+            left.unlink(missing_ok=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -128,7 +142,7 @@ class Coach:
 
     def _turn(self) -> None:
         """Start what is to be started, send what is to be sent, and take what was said."""
-        if self._child is None and time.monotonic() >= self._start_at and not self._has_refused:
+        if self._child is None and time.monotonic() >= self._start_at and not self._refused:
             self._child = self._started(ADVISES, self._school)
             if self._child is None:
                 self._has_died()
@@ -147,10 +161,6 @@ class Coach:
                 self._hear(said)
             else:
                 self._hear_tuner(said)
-
-    @property
-    def _has_refused(self) -> bool:
-        return bool(self._state.get("for good"))
 
     def _started(self, module: str, given: object) -> Apart | None:
         with contextlib.suppress(OSError):  # no more processes, files or memory
@@ -195,7 +205,7 @@ class Coach:
                     self._advice, self._deaths = said, 0
                 case Refusal(what, _):
                     self._be("failed")
-                    self._state |= {"problem": what, "for good": True}
+                    self._state["problem"], self._refused = what, True
         if said is None or isinstance(said, Refusal):
             self._has_died()
 
@@ -204,7 +214,7 @@ class Coach:
         if self._child is not None:
             self._child.end()
         self._child, self._sent, self._waits = None, None, False
-        if self._has_refused or self._stopping.is_set():
+        if self._refused or self._stopping.is_set():
             return
         self._deaths += 1
         pause = min(2.0 ** (self._deaths - 1) - 1, LONGEST_PAUSE)
@@ -240,6 +250,8 @@ class Coach:
         with self._lock:
             minutes = (time.monotonic() - self._tuning_since) / 60
             if isinstance(said, Network):
+                if self._tuned is not None:
+                    self._tuned.file.unlink(missing_ok=True)
                 self._tuned, self._sent = said, None  # so that its guesses are fetched
                 self._be_tuning("done", said.labels)
             else:

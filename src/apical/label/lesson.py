@@ -11,6 +11,8 @@ from apical.label.advice import TEACHING, Known
 from apical.learn.clips import Clips
 from apical.views import Vocabulary
 
+NETWORK = "network"  # how names of fine-tuned networks, and of the files of what they say, begin
+
 
 @dataclass(frozen=True)
 class School:

@@ -6,6 +6,7 @@ It works on a copy of the catalogue without paths, in a folder of its own that i
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +22,7 @@ from apical.config import TrainSettings
 from apical.errors import ApicalError
 from apical.label.advice import Known
 from apical.label.cache import write_array
-from apical.label.lesson import Done, Network, Refusal, School, Tuning, labels_of
+from apical.label.lesson import NETWORK, Done, Network, Refusal, School, Tuning, labels_of
 from apical.learn.clips import SHOWS_NONE, Clips
 from apical.learn.predictions import Predictions
 from apical.learn.run import RunFolder
@@ -68,12 +69,9 @@ def tune(asked: Tuning, progress: Callable[[int, int], None]) -> Network:
         said = answers_of(out, school.clips)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    file = school.folder / f"network-{known.version}.npy"
+    file = school.folder / f"{NETWORK}-{known.version}-{time.time_ns()}.npy"
     write_array(file, said)
-    for other in school.folder.glob("network-*.npy"):
-        if other != file:
-            other.unlink(missing_ok=True)
-    return Network(f"network {known.version}", file, labels_of(school.clips, known))
+    return Network(f"{NETWORK} {known.version}", file, labels_of(school.clips, known))
 
 
 def labelled_copy(school: School, known: Known) -> pl.DataFrame:
