@@ -1,5 +1,6 @@
 """A labelling server on made-up clips whose views can be told apart, with a coach who knows the truth."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from fake_stores import write_store
 VOCABULARY = standard_vocabulary()
 VIEWS = ("PLAX", "A4C", "A2C", "A5C", "IVC")
 SIZE, FRAMES = 48, 4
+HOME = "http://127.0.0.1"
 KEYS = iter(range(1, 1 << 60))
 
 
@@ -162,3 +164,30 @@ def serving(parts: Parts) -> Iterator[str]:
         thread.join(30)
         parts.pictures.stop()
         parts.records.close()
+
+
+def following(client, annotator="anna", queue="useful", count=8, without=""):
+    answer = client.get(
+        "/v1/next", params={"annotator": annotator, "queue": queue, "count": count, "without": without}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def say(client, item, view, expect=200, **changes):
+    body = {
+        "task": item["task"], "said": {"view": view}, "key": key(), "shown": False, "seconds": 1.5,
+        "seen": item["seen"],
+    } | changes  # fmt: skip
+    answer = client.post("/v1/labels", json=body)
+    assert answer.status_code == expect, answer.text
+    return answer.json()
+
+
+def take(client, rows):
+    """Import rows as a table; how many clips were labelled."""
+    answer = client.post(
+        "/v1/import", params={"annotator": "ann", "format": "json"}, content=json.dumps(rows)
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["labelled"]

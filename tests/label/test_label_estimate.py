@@ -82,15 +82,13 @@ def test_without_labels_or_with_one_view_there_is_no_mean():
 
 
 def figures(**views):
-    """An estimate from patients and lower limits."""
-    of_views = [
-        ViewFigures(name, patients, patients, low, low, low) for name, (patients, low) in views.items()
-    ]
+    """An estimate from patients and F1."""
+    of_views = [ViewFigures(name, count, count, f1, f1, f1) for name, (count, f1) in views.items()]
     return Estimate(of_views, None, None, None, 0)
 
 
-def test_views_of_few_patients_are_helped_first_then_those_least_known_and_unseen_ones_last():
-    found = most_help(figures(PLAX=(9, 0.9), A4C=(8, 0.4), A2C=(2, 0.95), A5C=(0, None), A3C=(7, 0.6)))
-    assert [(one.view, one.patients) for one in found] == [("A2C", 3), ("A4C", 3), ("A3C", 3)]
-    found = most_help(figures(PLAX=(1, None), A4C=(4, 0.1), A5C=(0, None)))
-    assert [(one.view, one.patients) for one in found] == [("PLAX", 4), ("A4C", 3), ("A5C", 5)]
+def test_views_that_are_named_worst_are_helped_first_and_those_nobody_labelled_last():
+    found = most_help(figures(PLAX=(9, 0.9), A4C=(8, 0.4), A2C=(1, None), A5C=(0, None), A3C=(4, 0.4)))
+    assert [(one.view, one.patients) for one in found] == [("A2C", 4), ("A3C", 3), ("A4C", 3)]
+    found = most_help(figures(PLAX=(6, 0.0), A4C=(4, 0.1), A5C=(0, None)))
+    assert [(one.view, one.patients) for one in found] == [("PLAX", 3), ("A4C", 3), ("A5C", 5)]

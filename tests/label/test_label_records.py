@@ -234,7 +234,7 @@ def test_an_undo_takes_back_the_latest_of_all_tabs_and_others_keep_theirs(record
 
 
 def test_a_clip_that_stands_twice_in_one_action_is_taken_back_whole(records):
-    events = records.say_all("Anna", [("c1", None)] * 2, [A4C, A2C], kind="import", key=key())
+    events = records.say_all("Anna", [("c1", None)] * 2, [A4C, A2C], kind="map", key=key())
     assert [(one.before, one.after) for one in events] == [(None, A4C), (A4C, A2C)]
     undone = records.undo("Anna", key=key())
     assert [(one.before, one.after) for one in undone] == [(A2C, A4C), (A4C, NOTHING)]

@@ -39,17 +39,15 @@ def merge_labels(
 
     Example: apical labels merge catalogue.parquet labelling --out labelled.parquet
     """
-    from apical.catalogue import read_catalogue, write_catalogue
+    from apical.catalogue import read_catalogue
     from apical.ingest.label_report import count
     from apical.label.exports import read_state
-    from apical.label.settle import merge
+    from apical.label.merging import merge_into
 
     console = Console(json_output=json_output, quiet=quiet)
-    table = read_catalogue(catalogue)
     with read_state(state) as records:
-        merged, report = merge(table, records, vocabulary_of(views))
-        elsewhere = len(records.touched() - set(table["clip"]))
-    write_catalogue(merged, out or catalogue)
+        report = merge_into(catalogue, records, vocabulary_of(views), out)
+        elsewhere = len(records.touched() - set(read_catalogue(catalogue)["clip"]))
     counts = (
         f"{report.labelled} clips labelled, {report.changed} changed, {report.cleared} cleared, "
         f"{report.disputed} disputed, {report.cannot_tell} that nobody can tell"

@@ -21,6 +21,7 @@ from apical.errors import CannotDo, WrongCall
 from apical.files import replacing, write_atomically
 
 Row = dict[str, str]
+MOST_COLUMNS = 1000
 _FORMULA = re.compile("'*[=+\\-@\t\r＝＋－＠]")
 FIELDS = {
     "file": "the clip's file",
@@ -107,7 +108,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None, *, also: Se
     """
     try:
         records = _records(path)
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, RecursionError, csv.Error) as error:
         raise _unreadable(path, type(error).__name__) from None
     header = tuple(dict.fromkeys(name for record in records for name in record))
     names = _names(header, columns or {}) | {name: name for name in header if name in also}
@@ -166,6 +167,8 @@ def _records(path: Path) -> list[dict[str, Any]]:
     if not rows:
         raise ValueError
     header = _distinct([name.strip() for name in rows[0]])
+    if len(header) > MOST_COLUMNS:
+        raise CannotDo("the table of labels has very many columns", f"keep {MOST_COLUMNS} at most")
     if any(len(row) > len(header) for row in rows):
         raise ValueError
     filled = (row + [""] * (len(header) - len(row)) for row in rows[1:] if any(cell.strip() for cell in row))

@@ -24,8 +24,8 @@ from apical.learn.suspects import cross_fitted, likely_wrong, suspicion
 POOL = 2500
 """Clips without a label over which labels are spread; more take longer than they are worth.
 
-Of 20,000 clips with 200 labels a plain probe named 81.4 % rightly; with labels spread over 1,000 others it was
-84.7 % (2.4 s), over 2,500 85.5 % (3.1 s), over 5,000 85.1 % (4.3 s); over all of them it took 17 s.
+Of 20,000 clips with 200 labels a plain probe named 81.4 % rightly; labels spread over 1,000 others 84.7 % (in
+2.4 s on one core), over 2,500 85.5 % (3.1 s), over 5,000 85.1 % (4.3 s). Over all of them it takes 17 s.
 """
 PICKS = 200
 ENOUGH = 12  # labels a view from which uncertainty decides; with 5 it was no better than at random

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from apical.deploy.service.access import Rates
-from apical.deploy.service.guard import Guard, problem
+from apical.deploy.service.guard import Guard
 from apical.deploy.service.web import add_errors, add_page, page_files
 from apical.errors import WrongCall
 from apical.label.opinions import Event, Guess, Said, check_annotator, check_said
@@ -33,6 +36,7 @@ RESEARCH = "Research software, not a medical device"
 MOST_BODY = 64 << 10  # bytes: a batch names `MOST_AT_ONCE` clips
 KEYS = "123456789abdefhijkoptuvw"  # of views on the page; its other commands have the other letters
 IMAGE = "image/jpeg"
+CINES = 8  # large ones that are made or waited for at a time
 
 Annotator = Annotated[str, Query(max_length=200)]
 
@@ -53,13 +57,14 @@ def make_app(parts: Parts) -> FastAPI:
         host=settings.host, public=frozenset(page), uploads=frozenset({("POST", IMPORT)}),
         refused=lambda status: None, seconds=settings.idle_seconds, most_body=MOST_BODY,
     )  # fmt: skip
-    add_errors(app, {WrongCall: 400, NoPicture: 404})
+    add_errors(app, {WrongCall: 400, NoPicture: 404}, "load the page anew")
     _add_conflicts(app)
     _add_session(app, parts)
     _add_labels(app, parts)
     _add_pictures(app, parts)
     add_panels(app, parts)
     add_transfers(app, parts)
+    _add_clip(app, parts)
     add_page(app, page)
     return app
 
@@ -74,11 +79,8 @@ async def _only_json(request: Request) -> None:
 def _add_conflicts(app: FastAPI) -> None:
     @app.exception_handler(Conflict)
     async def conflict(request: Request, error: Conflict) -> Response:
-        answer = problem(409, error.what, error.do)
-        said = {"problem": error.what, "do": error.do, "said": asdict(error.event.after)}
-        answer.body = answer.render(said | {"seen": error.event.number})
-        answer.headers["content-length"] = str(len(answer.body))
-        return answer
+        told = {"problem": error.what, "do": error.do, "said": asdict(error.event.after)}
+        return JSONResponse(told | {"seen": error.event.number}, 409)
 
 
 def _add_session(app: FastAPI, parts: Parts) -> None:
@@ -106,21 +108,6 @@ def _add_session(app: FastAPI, parts: Parts) -> None:
         name = check_annotator(annotator)
         offers, left = parts.tasks.next(name, queue, count, without.split(","), parts.coach.advice)
         return {"items": [item_json(parts, name, offer) for offer in offers], "left": left}
-
-    @app.get("/v1/clips/{clip}")
-    def clip(clip: str) -> dict[str, Any]:
-        """What is known of a clip, and what was said of it."""
-        _check(parts, clip)
-        guess = parts.tasks.guess(clip, parts.coach.advice)
-        return {
-            "clip": clip,
-            "facts": parts.board.facts(clip, identifiers=parts.settings.show_identifiers),
-            "guess": guess and guess.view,
-            "probability": guess and guess.probability,
-            "opinions": opinions_json(parts.records.opinions_of(clip)),
-            "settled": settled_json(parts.board.label(clip)),
-            "history": [event_json(event) for event in parts.records.history(clip=clip)],
-        }
 
 
 def _view(parts: Parts, place: int, view: View) -> dict[str, Any]:
@@ -162,11 +149,12 @@ def _add_labels(app: FastAPI, parts: Parts) -> None:
 
     @app.post("/v1/batch")
     def batch(many: Batch) -> dict[str, Any]:
-        """Say one thing of many clips."""
+        """Say one thing of many clips; those of which the annotator has said something stay as they are."""
         name, said = check_annotator(many.annotator), _said(parts, many.said.said())
         clips = list(dict.fromkeys(many.clips))
         for clip in clips:
             _check(parts, clip)
+        clips = [clip for clip in clips if name not in records.opinions_of(clip)]
         about: list[tuple[str, Guess | None]] = [
             (clip, parts.tasks.guess(clip, parts.coach.advice)) for clip in clips
         ]
@@ -188,7 +176,8 @@ def _add_labels(app: FastAPI, parts: Parts) -> None:
         events = move(name, key=wanted.key)
         parts.took(events)
         clips = list(dict.fromkeys(event.clip for event in events))
-        return {"clips": clips, "said": _stands(events)} | parts.counts(name)
+        again = len(clips) == 1 and records.took_repeat_back(name, clips[0])  # it is to stay blind
+        return {"clips": clips, "said": None if again else _stands(events)} | parts.counts(name)
 
 
 def _stands(events: list[Event]) -> dict[str, Any] | None:
@@ -211,11 +200,15 @@ def _check(parts: Parts, clip: str) -> None:
 def _add_pictures(app: FastAPI, parts: Parts) -> None:
     pictures = parts.pictures
 
-    @app.get("/v1/clips/{clip}/cine")
-    def cine(clip: str, size: Literal["small", "large"] = "large") -> Response:
+    at_once = CapacityLimiter(CINES)  # so that slow files leave threads for labels
+
+    @app.get("/v1/clips/{clip:path}/cine")
+    async def cine(clip: str, size: Literal["small", "large"] = "large") -> Response:
         """The masked frames of a clip, side by side."""
         _check(parts, clip)
-        return _sprite(pictures.small(clip) if size == "small" else pictures.large(clip))
+        if size == "small":
+            return _sprite(await run_sync(pictures.small, clip))
+        return _sprite(await run_sync(pictures.large, clip, limiter=at_once))
 
     @app.get("/v1/reference/{view}")
     def reference(view: str) -> Response:
@@ -235,3 +228,22 @@ def _sprite(sprite: Sprite) -> Response:
         "X-Cine-Source": sprite.source,
     }
     return Response(sprite.jpeg, media_type=IMAGE, headers=headers)
+
+
+def _add_clip(app: FastAPI, parts: Parts) -> None:
+    @app.get(
+        "/v1/clips/{clip:path}"  # after longer paths: an id may hold a slash
+    )
+    def clip(clip: str) -> dict[str, Any]:
+        """What is known of a clip, and what was said of it."""
+        _check(parts, clip)
+        guess = parts.tasks.guess(clip, parts.coach.advice)
+        return {
+            "clip": clip,
+            "facts": parts.board.facts(clip, identifiers=parts.settings.show_identifiers),
+            "guess": guess and guess.view,
+            "probability": guess and guess.probability,
+            "opinions": opinions_json(parts.records.opinions_of(clip)),
+            "settled": settled_json(parts.board.label(clip)),
+            "history": [event_json(event) for event in parts.records.history(clip=clip)],
+        }

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from apical.catalogue import read_catalogue
+from apical.errors import CannotDo
 from apical.label.advice import LOOKED_AT, Known
 from apical.label.records import Records
 from apical.label.settle import Settled, settle
@@ -103,8 +104,8 @@ class Board:
                     said = settle(opinions, decided)
                     self._settled[clip] = said
                     self._label[row] = LOOKED_AT if said.view is None else self._code(said.view)
-                    agent = self.agent(clip) if said.contrast_agent is None else said.contrast_agent
-                    self._agent[row] = -1 if agent is None else int(agent)
+                    own = self._original(clip, row)[1]
+                    self._agent[row] = own if said.contrast_agent is None else int(said.contrast_agent)
                 else:
                     self._settled.pop(clip, None)
                     self._label[row], self._agent[row] = self._original(clip, row)
@@ -121,7 +122,14 @@ class Board:
     def _code(self, view: str | None) -> int:
         if view is None:
             return NOBODY
-        return SHOWS_NONE if view == NO_VIEW else self._names.index(view)
+        if view == NO_VIEW:
+            return SHOWS_NONE
+        if view not in self._names:
+            raise CannotDo(
+                "some clips were labelled with views that the vocabulary does not have",
+                "start with the vocabulary with which they were labelled",
+            )
+        return self._names.index(view)
 
     def view_of(self, code: int) -> str | None:
         """A view by its number in `Known`."""
@@ -149,6 +157,11 @@ class Board:
         """Whether a clip may be offered as a new one: nobody knows its view or has looked at it."""
         return bool(self.offered[row] and self._label[row] == NOBODY)
 
+    def is_offered(self, clip: str) -> bool:
+        """Whether the catalogue has such a clip, and it may be offered."""
+        row = self.row.get(clip)
+        return row is not None and bool(self.offered[row])
+
     def open_rows(self) -> Codes:
         """Rows of all such clips."""
         with self._lock:
@@ -157,7 +170,7 @@ class Board:
     def disputed(self) -> list[str]:
         """Clips of which people say different things, by row."""
         with self._lock:
-            found = [clip for clip, said in self._settled.items() if said.disputed]
+            found = [clip for clip, said in self._settled.items() if said.disputed and self.is_offered(clip)]
         return sorted(found, key=self.row.__getitem__)
 
     def counts(self) -> dict[str, tuple[int, int]]:
@@ -175,8 +188,8 @@ class Board:
             return int((self.offered & ((self._label >= 0) | (self._label == SHOWS_NONE))).sum())
 
     def agent(self, clip: str) -> bool | None:
-        """What the catalogue says of contrast agent."""
-        agent = int(self.clips.agent[self.row[clip]])
+        """What the catalogue itself says of contrast agent, whatever was said here."""
+        agent = self._original(clip, self.row[clip])[1]
         return None if agent < 0 else bool(agent)
 
     def example(self, view: str) -> str | None:
@@ -191,9 +204,10 @@ class Board:
         found = {}
         for clip in clips:
             row = self.row[clip]
+            agent = int(self.clips.agent[row])
             found[clip] = (
                 self.view_of(int(self.clips.label[row])),
-                self.agent(clip),
+                None if agent < 0 else bool(agent),
                 self._facts[clip]["labelled_by"],
             )
         return found

@@ -23,7 +23,7 @@ import polars as pl
 from apical.errors import CannotDo
 from apical.ingest.tables import csv_for_people
 from apical.label.opinions import CANNOT_TELL, Event, Said
-from apical.label.records import Records
+from apical.label.records import FILE, Records
 from apical.label.reports import Labelled, reports_of, split_names
 from apical.label.settle import merge, settle
 from apical.label.taking import take_table
@@ -33,7 +33,6 @@ __all__ = [
     "catalogue_labels", "history_csv", "history_json", "labels_csv", "labels_json", "read_state",
     "reports_zip", "settled_labels", "take_table",
 ]  # fmt: skip
-DATABASE = "labels.sqlite"  # in the state folder of the labelling page
 _ROW = {
     "clip": pl.String,
     "view": pl.String,
@@ -57,13 +56,13 @@ def read_state(state: Path) -> Iterator[Records]:
     Raises:
         CannotDo: there are no such records, or they cannot be read.
     """
-    path = state / DATABASE
+    path = state / FILE
     if not path.is_file():
         raise CannotDo(
             f"'{state.name}' holds no records of labels", "give the state folder of 'apical label'"
         )
     with TemporaryDirectory() as folder:
-        copy = Path(folder) / DATABASE
+        copy = Path(folder) / FILE
         try:
             with (
                 closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as source,
@@ -72,7 +71,7 @@ def read_state(state: Path) -> Iterator[Records]:
                 source.backup(target)
         except sqlite3.Error as error:
             raise CannotDo(
-                f"'{DATABASE}' cannot be read ({type(error).__name__})",
+                f"'{FILE}' cannot be read ({type(error).__name__})",
                 "give the state folder of 'apical label', and see that it can be read",
             ) from None
         with closing(Records(copy)) as records:

@@ -114,10 +114,11 @@ def check_annotator(text: str) -> str:
     """The name as it is kept: trimmed, single spaces, accents in one spelling (Unicode NFC).
 
     Raises:
-        WrongCall: it is empty, too long, or holds control characters.
+        WrongCall: it is empty, too long, or holds control characters or others that are not seen.
     """
     name = " ".join(unicodedata.normalize("NFC", text).split())
-    if not 1 <= len(name) <= LONGEST_NAME or not _is_plain(name):
+    unseen = any(unicodedata.category(sign) == "Cf" for sign in name)  # two names would look the same
+    if not 1 <= len(name) <= LONGEST_NAME or unseen or not _is_plain(name):
         raise WrongCall(
             "the annotator's name is empty or too long, or holds control characters",
             f"give a name of 1 to {LONGEST_NAME} characters",

@@ -59,7 +59,7 @@ def _add_walls(app: FastAPI, parts: Parts) -> None:
             "left": len(rows),
         }
 
-    @app.get("/v1/clips/{clip}/alike", response_model=None)
+    @app.get("/v1/clips/{clip:path}/alike", response_model=None)
     def like(clip: str, annotator: Annotator = "", count: Count = 24) -> dict[str, Any] | Response:
         """The clips that are most like one."""
         if clip not in board.row:
@@ -189,7 +189,7 @@ def _add_review(app: FastAPI, parts: Parts) -> None:
 
     @app.get("/v1/history")
     def history(
-        before: Annotated[int | None, Query(ge=0)] = None,
+        before: Annotated[int | None, Query(ge=0, lt=1 << 62)] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         annotator: Annotated[str | None, Query(max_length=200)] = None,
         clip: Annotated[str | None, Query(max_length=200)] = None,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Parts:
         pictures: cines and stills.
         settings: of the server.
         token: what callers must know.
+        telling: held while board and coach are told what was said.
     """
 
     catalogue: Path
@@ -53,6 +55,7 @@ class Parts:
     pictures: Pictures
     settings: LabelSettings
     token: Token
+    telling: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, clips: Sequence[str], write: Callable[[], list[Event]]) -> list[Event]:
         """Let something be said of clips; what the catalogue said of them is kept first.
@@ -71,9 +74,10 @@ class Parts:
         """Something was said, or taken back: let board and coach know."""
         if events:
             clips = {event.clip for event in events}
-            self.board.refresh(clips)
+            with self.telling:  # what the coach is told last is what is known last
+                self.board.refresh(clips)
+                self.coach.teach(self.board.known())
             self.tasks.release(clips)
-            self.coach.teach(self.board.known())
 
     def counts(self, annotator: str) -> dict[str, Any]:
         """Clips with a label, how many this annotator looked at, and how recent that is."""

@@ -23,6 +23,7 @@ from apical.label.rows import ADD_EVENT, EVENT, TABLES, VERSION, event_of, event
 from apical.label.standing import Repeat, Standing
 
 __all__ = ["Conflict", "Original", "Records", "Repeat", "Task"]
+FILE = "labels.sqlite"  # in the state folder of the labelling page
 OFFERED = ("single", "repeat", "review", "adjudication")  # kinds of a task
 TOGETHER = ("wall", "map", "alike", "import")  # kinds of what is said of many clips at once
 TASK_DAYS = 7  # so long an offer can be answered at least
@@ -51,15 +52,15 @@ class Task:
 
 
 class Conflict(CannotDo):
-    """The annotator said something else of the clip meanwhile, elsewhere; nothing was written.
+    """Something else was said of the clip meanwhile; nothing was written.
 
     Attributes:
-        event: the annotator's latest of that clip.
+        event: the latest of that clip, of the annotator or, for an adjudication, of anybody.
     """
 
     def __init__(self, event: Event) -> None:
         super().__init__(
-            "you have said something else of this clip meanwhile, in another window",
+            "something else was said of this clip meanwhile, in another window",
             "look at what stands there now, and answer again if it is wrong",
         )
         self.event = event
@@ -133,8 +134,8 @@ class Records(Database):
             key: see `Records`.
             shown: what the model says was seen before the answer.
             seconds: how long it took.
-            seen: number of the annotator's latest event of that clip that the caller knew, 0 for none; None
-                if it is not to be checked.
+            seen: number of the annotator's latest event of that clip that the caller knew, 0 for none; of
+                anybody's, for an adjudication; None if it is not to be checked.
 
         Raises:
             Conflict: there is a later one.
@@ -151,8 +152,9 @@ class Records(Database):
                     raise WrongCall(
                         "this clip was offered too long ago, or never", "ask for the next clips again"
                     )
-                if seen is not None and self.last_event(task.annotator, task.clip) > seen:
-                    raise Conflict(self.history(clip=task.clip, annotator=task.annotator, limit=1)[0])
+                whose = None if task.kind == "adjudication" else task.annotator
+                if seen is not None and self.last_event(whose, task.clip) > seen:
+                    raise Conflict(self.history(clip=task.clip, annotator=whose, limit=1)[0])
                 current = self._standing.opinions.get(task.clip, {})
                 kind = "single" if task.kind == "repeat" and task.annotator not in current else task.kind
                 about = [(task.clip, said, task.guess)]
@@ -265,10 +267,18 @@ class Records(Database):
         with self._lock:
             return set(+self._standing.reviews)
 
-    def last_event(self, annotator: str, clip: str) -> int:
-        """Number of the annotator's latest event of that clip; 0 for none."""
+    def took_repeat_back(self, annotator: str, clip: str) -> bool:
+        """Whether the latest that the annotator did with the clip was to undo a second look."""
+        latest = self.history(clip=clip, annotator=annotator, limit=1)
+        undone = latest[0].of if latest and latest[0].kind == "undo" else None
+        rows = self._all("SELECT kind FROM events WHERE number = ?", [undone])
+        return bool(rows) and rows[0][0] == "repeat"
+
+    def last_event(self, annotator: str | None, clip: str) -> int:
+        """Number of the annotator's latest event of that clip, or of anybody's for None; 0 for none."""
         with self._lock:
-            return self._standing.last.get(clip, {}).get(annotator, 0)
+            last = self._standing.last.get(clip, {})
+            return max(last.values(), default=0) if annotator is None else last.get(annotator, 0)
 
     def counts(self, annotator: str) -> tuple[int, int]:
         """How many clips have an opinion of anybody, and how many one of this annotator."""

@@ -10,7 +10,7 @@ from apical.label.opinions import LONGEST_NOTE, Said
 
 Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-ClipId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+ClipId = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 MOST_AT_ONCE = 200  # clips of a batch
 
 
@@ -41,7 +41,7 @@ class Answer(Body):
     key: Key
     shown: bool
     seconds: Annotated[float, Field(ge=0, le=1e6, strict=False)] | None = None
-    seen: Annotated[int, Field(ge=0)] | None = None
+    seen: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
 
 
 class Batch(Body):

@@ -152,7 +152,7 @@ class Standing:
             undone.append(done.pop())
         elif event.kind == "redo":
             done.append(undone.pop())
-        else:
+        elif event.kind != "import":  # who imported it may be somebody else
             done.append(event.action)
             undone.clear()
 

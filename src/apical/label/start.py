@@ -28,11 +28,10 @@ from apical.label.curve import Curve
 from apical.label.lesson import School
 from apical.label.parts import Parts
 from apical.label.pictures import Pictures
-from apical.label.records import Records
+from apical.label.records import FILE, Records
 from apical.label.tasks import Tasks
 from apical.views import Vocabulary, standard_vocabulary
 
-RECORDS = "labels.sqlite"
 SHIPPED = Path("shipped")  # the encoder that comes with Apical, see `apical.learn.start`
 
 Tell = Callable[[str], None]
@@ -75,7 +74,7 @@ def label(
         folder = stack.enter_context(own_folder(state))
         token, said = token_for(folder, settings)
         listener = stack.enter_context(listener_of(settings))
-        records = Records(folder / RECORDS)
+        records = Records(folder / FILE)
         stack.callback(records.close)
         board = Board(store, catalogue, records, vocabulary, settings.splits)
         if not board.offered.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -109,7 +110,8 @@ def _clip(row: Row, clips: Container[str]) -> str | None:
     """The one clip that a row names."""
     named = {row[name] for name in ("clip",) if name in row}
     if "sopinstanceuid" in row:
-        named.add(clip_id_of_uid(row["sopinstanceuid"]))
+        with suppress(UnicodeError):  # half of a surrogate pair, which JSON can hold
+            named.add(clip_id_of_uid(row["sopinstanceuid"]))
     clip = named.pop() if len(named) == 1 else None
     return clip if clip is not None and clip in clips else None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -66,6 +67,8 @@ class Tasks:
     def __init__(self, board: Board, records: Records, settings: LabelSettings) -> None:
         self._board, self._records, self._settings = board, records, settings
         self._leases: dict[str, tuple[str, float]] = {}
+        self._new_since: Counter[str] = Counter()  # clips that an annotator was shown since one seen before
+        self._reason: dict[str, str] = {}  # of the latest of these
         self._lock = threading.Lock()
 
     def next(
@@ -84,7 +87,7 @@ class Tasks:
             WrongCall: there is no such queue, view or clip.
         """
         with self._lock:
-            wanted, left = self._wanted(annotator, queue, advice, set(without))
+            wanted, left = self._wanted(annotator, queue, advice, {*without})
             chosen = list(islice(wanted, count))
             now = time.monotonic()
             for one in chosen:
@@ -118,14 +121,15 @@ class Tasks:
         kind, _, name = queue.partition(":")
         if queue == "useful":
             new, left = self._new(annotator, advice, without)
-            return _mixed(new, self._seen_before(annotator, without)), left
+            return self._mixed(annotator, new, self._seen_before(annotator, without)), left
         if kind == "view" and name in self._board.vocabulary.names:
             rows = [] if advice is None else advice.by_view.get(self._board.vocabulary.names.index(name), [])
             found = [Wanted(self._clip(row), "single", f"may be {name}") for row in rows if self._open(row)]
             found = [one for one in found if self._is_free(one.clip, annotator, without)]
             return iter(found), len(found)
         if kind == "clip" and name in self._board.row:
-            return iter([Wanted(name, "single")]), 1
+            again = self._records.took_repeat_back(annotator, name)
+            return iter([Wanted(name, "repeat" if again else "single")]), 1
         if queue == "disagreements":
             clips = [clip for clip in self._board.disputed() if self._is_free(clip, annotator, without)]
             return (Wanted(clip, "adjudication", "people differ") for clip in clips), len(clips)
@@ -155,15 +159,35 @@ class Tasks:
         turn = np.arange(len(rows)) - np.repeat(first, np.diff(np.append(first, len(rows))))
         return iter(rows[order][np.argsort(turn, kind="stable")].tolist())
 
+    def _mixed(self, annotator: str, new: Iterator[Wanted], seen: Iterator[Wanted]) -> Iterator[Wanted]:
+        """One of the second after every `BETWEEN` of the first, with the reason before it; then the rest.
+
+        What counts is what the annotator was shown in all, for the page asks for a few at a time.
+        """
+        while True:
+            due = self._new_since[annotator] >= BETWEEN
+            again = next(seen, None) if due else None
+            if again is not None:
+                self._new_since[annotator] = 0
+                yield replace(again, why=self._reason.get(annotator, ""))
+            elif (one := next(new, None)) is not None:
+                self._new_since[annotator] += 1
+                self._reason[annotator] = one.why
+                yield one
+            else:
+                yield from seen
+                return
+
     def _seen_before(self, annotator: str, without: set[str]) -> Iterator[Wanted]:
         """Clips to read a second time and to read once more."""
+        decided = self._records.adjudications()
         for clip in self._repeatable(annotator):
             if clip not in without:
                 yield Wanted(clip, "repeat")
         for clip, opinions in self._records.opinions().items():
-            if len(opinions) == 1 and annotator not in opinions and clip not in self._records.adjudications():
+            if len(opinions) == 1 and annotator not in opinions and clip not in decided:
                 due = self._share("second", clip) < self._settings.second_readings
-                if due and clip in self._board.row and self._is_free(clip, annotator, without):
+                if due and self._board.is_offered(clip) and self._is_free(clip, annotator, without):
                     yield Wanted(clip, "single")
 
     def _repeatable(self, annotator: str) -> list[str]:
@@ -173,7 +197,7 @@ class Tasks:
         own = [
             clip
             for clip, opinions in self._records.opinions().items()
-            if annotator in opinions and clip in self._board.row
+            if annotator in opinions and self._board.is_offered(clip)
         ]
         own.sort(key=lambda clip: self._records.last_event(annotator, clip))
         done = {one.clip for one in self._records.repeats() if one.annotator == annotator}
@@ -214,12 +238,3 @@ class Tasks:
 def _blind(reason: str) -> str:
     """A reason that names no view: the guess is hidden until it is asked for."""
     return "the model is unsure" if reason.startswith("unsure") else reason
-
-
-def _mixed(new: Iterator[Wanted], seen: Iterator[Wanted]) -> Iterator[Wanted]:
-    """One of the second after every `BETWEEN` of the first, with the reason before it; then the rest."""
-    while some := list(islice(new, BETWEEN)):
-        yield from some
-        if len(some) == BETWEEN:
-            yield from (replace(one, why=some[-1].why) for one in islice(seen, 1))
-    yield from seen

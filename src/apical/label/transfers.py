@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -12,17 +13,20 @@ from typing import IO, Annotated, Any, Literal
 from anyio.to_thread import run_sync
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
 
-from apical.catalogue import read_catalogue, write_catalogue
+from apical.catalogue import read_catalogue
 from apical.errors import WrongCall
-from apical.label.exports import history_json, labels_csv, labels_json, reports_zip, take_table
+from apical.label.exports import history_json, labels_csv, labels_json, reports_zip
+from apical.label.merging import merge_into
 from apical.label.opinions import check_annotator
 from apical.label.parts import Parts
 from apical.label.schemas import Nothing
-from apical.label.settle import merge
+from apical.label.taking import take_table
 
 IMPORT = "/v1/import"
 MOST_MB = 32  # of a table
+SECONDS = 120  # in which it must have come
 PIECE = 1 << 20  # bytes
 
 
@@ -36,9 +40,7 @@ def add_transfers(app: FastAPI, parts: Parts) -> None:
     def into_catalogue(nothing: Nothing) -> dict[str, Any]:
         """Write the labels into the catalogue, as 'apical labels merge' does."""
         with writing:
-            table, report = merge(read_catalogue(parts.catalogue), parts.records, parts.vocabulary)
-            write_catalogue(table, parts.catalogue)
-        return asdict(report)
+            return asdict(merge_into(parts.catalogue, parts.records, parts.vocabulary))
 
 
 def _add_exports(app: FastAPI, parts: Parts) -> None:
@@ -55,6 +57,11 @@ def _add_exports(app: FastAPI, parts: Parts) -> None:
     @app.get("/v1/export/reports.zip")
     def reports() -> StreamingResponse:
         """DICOM SR of every labelled clip; they carry the patients' identities, as the PACS needs them."""
+        if not parts.settings.show_identifiers:
+            raise WrongCall(
+                "reports carry the patients' identities, and this page shows none",
+                "start it with --show-identifiers, or merge and use 'apical labels export --dicom-sr'",
+            )
         file = tempfile.TemporaryFile(dir=parts.folder)  # noqa: SIM115, sent after this ends
         try:
             reports_zip(file, records, _table(parts), vocabulary)
@@ -90,18 +97,24 @@ def _add_import(app: FastAPI, parts: Parts) -> None:
         """Take a table of labels; each line counts as said by whoever it names, else by the annotator."""
         name = check_annotator(annotator)
         content = bytearray()
-        async for piece in request.stream():
-            content += piece
-            if len(content) > MOST_MB << 20:
-                raise WrongCall(f"the table has more than {MOST_MB} MB", "import it in parts")
+        try:
+            async with asyncio.timeout(SECONDS):
+                async for piece in request.stream():
+                    content += piece
+                    if len(content) > MOST_MB << 20:
+                        raise WrongCall(f"the table has more than {MOST_MB} MB", "import it in parts")
+        except TimeoutError:
+            raise HTTPException(408) from None
         return await run_sync(_taken, parts, name, bytes(content), format)
 
 
 def _taken(parts: Parts, annotator: str, content: bytes, form: Literal["csv", "json"]) -> dict[str, Any]:
     before = parts.records.version()
-    labelled, problems = take_table(
-        parts.records, annotator, content, form, parts.vocabulary, parts.board.row,
-        originals=parts.board.originals,
-    )  # fmt: skip
-    parts.took(list(parts.records.events_after(before)))
+    try:
+        labelled, problems = take_table(
+            parts.records, annotator, content, form, parts.vocabulary, parts.board.row,
+            originals=parts.board.originals,
+        )  # fmt: skip
+    finally:  # some people's rows may be in
+        parts.took(list(parts.records.events_after(before)))
     return {"labelled": labelled, "problems": problems}

@@ -17,6 +17,7 @@ def item_json(parts: Parts, annotator: str, offer: Offered) -> dict[str, Any]:
     clip, kind, guess = offer.wanted.clip, offer.wanted.kind, offer.guess
     opinions = parts.records.opinions_of(clip)
     own = None if kind == "repeat" else opinions.get(annotator)
+    whose = None if kind == "adjudication" else annotator
     return {
         "task": offer.task,
         "clip": clip,
@@ -24,7 +25,7 @@ def item_json(parts: Parts, annotator: str, offer: Offered) -> dict[str, Any]:
         "probability": guess and guess.probability,
         "why": offer.wanted.why,
         "said": own and asdict(own),
-        "seen": 0 if kind == "repeat" else parts.records.last_event(annotator, clip),
+        "seen": 0 if kind == "repeat" else parts.records.last_event(whose, clip),
         "opinions": opinions_json(opinions) if kind == "adjudication" else [],
         "likelier": offer.wanted.likelier,
         "label": parts.board.label(clip).view if kind == "review" else None,

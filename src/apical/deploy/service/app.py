@@ -79,7 +79,7 @@ def make_app(parts: Parts, settings: ServeSettings) -> FastAPI:
         Guard, token=parts.token, rates=rates, host=settings.host, public=public, uploads=UPLOADS,
         refused=parts.metrics.refused, seconds=settings.idle_seconds,
     )  # fmt: skip
-    add_errors(app, STATUSES)
+    add_errors(app, STATUSES, "see /openapi.json")
     _add_jobs(app, parts, settings)
     _add_status(app, parts, settings)
     add_page(app, page)

@@ -42,7 +42,7 @@ class Database:
             if found not in (0, version):
                 raise CannotDo(
                     f"'{path.name}' was made by another version of apical",
-                    "let that version answer what waits, then give another state folder",
+                    "finish with that version what is in it, then give another folder",
                 )
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")

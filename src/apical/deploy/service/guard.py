@@ -124,7 +124,8 @@ class Guard:
             return None
         if is_forwarded(headers, scope.get("http_version", "")):
             return problem(403, "the request came through a proxy, and so from anybody", "set APICAL_TOKEN")
-        if not is_own(headers, self._host):
+        elsewhere = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        if not is_own(headers, self._host) or (elsewhere and path not in self._public):
             return problem(403, "the request is from another site's page", "start the service with a token")
         return None
 

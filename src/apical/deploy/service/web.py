@@ -49,8 +49,11 @@ def add_page(app: FastAPI, page: Page) -> None:
         serve(path)
 
 
-def add_errors(app: FastAPI, statuses: Mapping[type[ApicalError], int]) -> None:
-    """Every error as JSON; the kinds of ours have these statuses, 503 if they are not named."""
+def add_errors(app: FastAPI, statuses: Mapping[type[ApicalError], int], see: str) -> None:
+    """Every error as JSON; the kinds of ours have these statuses, 503 if they are not named.
+
+    `see` says what to do about requests that are wrong.
+    """
 
     @app.exception_handler(ApicalError)
     async def ours(request: Request, error: ApicalError) -> Response:
@@ -60,13 +63,13 @@ def add_errors(app: FastAPI, statuses: Mapping[type[ApicalError], int]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return problem(422, "a value of the request is not allowed", "see /openapi.json")
+        return problem(422, "a value of the request is not allowed", see)
 
     @app.exception_handler(HTTPException)
     async def plain(request: Request, error: HTTPException) -> Response:
         known = error.detail.startswith("there is no such ")
         what = error.detail if known else _PLAIN.get(error.status_code, "the request cannot be understood")
-        answer = problem(error.status_code, what, "see /openapi.json")
+        answer = problem(error.status_code, what, see)
         answer.headers.update(error.headers or {})
         if error.status_code == 405:  # starlette tells the methods of the first route of that path only
             routes = [route for route in app.routes if route.matches(request.scope)[0] != Match.NONE]

@@ -10,14 +10,14 @@ const TICKS = [0, 0.5, 1];
 const KAPPA =
   "Kappa says how much more often two agree than chance alone would have them: 1 is always, 0 is no " +
   "better than chance. " +
-  "With other patients it would lie within the interval about 95 times in 100.";
+  "The interval says how far from it other patients might lead.";
 
 /** Show the agreement in `place` until `signal` ends it. */
 export async function showAgreement(place, signal) {
   const answer = await whenReady(place, () => get("v1/agreement"), signal);
   if (!answer) return;
   const { pairs, selves, confusions } = answer;
-  const head = ["Clips", "Agree", "Kappa", "95 % interval", "From 0 to 1"];
+  const head = ["Clips", "Agree", "Kappa", "95 % interval", "0 to 1"];
   place.replaceChildren(
     make(
       "div",
@@ -81,6 +81,6 @@ function cells({ clips, share, kappa, low, high }) {
     agreed,
     make("b", {}, figure(kappa)),
     interval(low, high),
-    intervalPlot({ value: kappa, low, high, from: -0.2, ticks: TICKS }),
+    intervalPlot({ value: kappa, low, high, ticks: TICKS }),
   ];
 }

@@ -2,7 +2,7 @@
 
 const TOKEN = "apical-token"; // kept until this tab is closed
 const NAME = "apical-annotator"; // kept in this browser
-const LONGEST = 30_000; // ms that an answer may take
+const LONGEST = 30_000; // ms that an answer may take, but for whole files
 
 let askToken = async () => null; // given by the page: (was one refused?) → token
 let asking = null; // the question for the token, while it is being asked
@@ -32,16 +32,24 @@ export async function get(path, signal) {
   return (await request(path, { signal })).json();
 }
 
-/** Post JSON; the answer's JSON, or null where it has none. */
-export async function post(path, body, signal) {
-  const headers = { "Content-Type": "application/json" };
-  const answer = await request(path, { method: "POST", headers, body: JSON.stringify(body), signal });
+/** Post JSON; the answer's JSON, or null where it has none. `longest`: ms that it may take; Infinity. */
+export async function post(path, body, longest = LONGEST) {
+  return send(path, JSON.stringify(body), "application/json", longest);
+}
+
+/** Post a file as it is; the answer's JSON. Other sites' forms can send neither of the types. */
+export async function upload(path, file, format) {
+  return send(path, file, { csv: "text/csv", json: "application/json" }[format], Infinity);
+}
+
+async function send(path, body, type, longest) {
+  const answer = await request(path, { method: "POST", headers: { "Content-Type": type }, body, longest });
   return answer.json().catch(() => null);
 }
 
-/** The bytes at `path` as a blob. */
-export async function blob(path, signal) {
-  return (await request(path, { signal })).blob();
+/** The bytes at `path` as a blob, however long they take. */
+export async function blob(path) {
+  return (await request(path, { longest: Infinity })).blob();
 }
 
 /** A clip's moving picture, decoded: its frames stand side by side in `bitmap`, row by row. */
@@ -84,11 +92,11 @@ export function takeToken() {
   history.replaceState(null, "", `${location.pathname}${location.search}`);
 }
 
-async function request(path, { signal, headers, ...options }) {
+async function request(path, { signal, headers, longest = LONGEST, ...options }) {
   for (;;) {
     const token = sessionStorage.getItem(TOKEN);
     const known = token ? { Authorization: `Bearer ${token}` } : {};
-    const answer = await fetched(path, { ...options, headers: { ...headers, ...known } }, signal);
+    const answer = await fetched(path, { ...options, headers: { ...headers, ...known } }, signal, longest);
     if (answer.ok) return answer;
     if (answer.status !== 401) throw await problemOf(answer);
     await newToken(token);
@@ -96,10 +104,10 @@ async function request(path, { signal, headers, ...options }) {
   }
 }
 
-async function fetched(path, options, signal) {
-  const late = AbortSignal.timeout(LONGEST);
+async function fetched(path, options, signal, longest) {
+  const late = longest < Infinity ? AbortSignal.timeout(longest) : null;
   try {
-    return await fetch(path, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late });
+    return await fetch(path, { ...options, signal: AbortSignal.any([signal, late].filter(Boolean)) });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, { problem: "the server cannot be reached", do: "see whether it still runs" });

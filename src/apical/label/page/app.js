@@ -9,7 +9,7 @@ import { addKeys } from "./keys.js";
 import { resume, tryNow } from "./outbox.js";
 import { remembered, say, session, sleep, warn } from "./state.js";
 import { redo, undo } from "./undo.js";
-import { sentence } from "./waiting.js";
+import { sentence } from "./wording.js";
 
 const MODULES = { label: "single", wall: "wall", map: "map", review: "review", progress: "progress" };
 const [readTheme, writeTheme] = remembered("theme", "dark");
@@ -43,6 +43,8 @@ async function start() {
   ]);
   addEventListener("hashchange", () => turn(tabName()));
   resume();
+  // The other tabs' modules: they are to open when the server cannot be reached, too.
+  for (const name of Object.values(MODULES)) import(`./${name}.js`).catch(() => {});
 }
 
 /** The session; asks until the server is there. */
@@ -68,6 +70,7 @@ function tabName() {
 /** Open a tab; its module is loaded when it is first opened. */
 async function turn(name) {
   open?.module?.hide();
+  if (open) say(""); // what was said in the tab before
   const here = (open = { name, module: null });
   for (const one of Object.keys(MODULES)) at(one).hidden = one !== name;
   for (const link of at("tabs").children) {
@@ -82,7 +85,7 @@ async function turn(name) {
     here.module = module;
     await module.show(at(name));
   } catch (error) {
-    warn(`This tab did not open: ${error.message}. Load the page again.`);
+    warn("This tab did not open. See whether the server still runs, and load the page again.");
     throw error;
   }
 }

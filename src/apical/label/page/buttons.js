@@ -9,6 +9,12 @@ export const BESIDE = [["none", "Not a view", "0"], ["cannot-tell", "Cannot tell
 /** The sign of a key; the button itself names it to a screen reader. */
 export const keySign = (key) => make("kbd", { "aria-hidden": "true" }, key);
 
+/** A button that a key presses, too. */
+export function keyButton(kind, words, key, onclick) {
+  const properties = { type: "button", class: kind, "aria-keyshortcuts": key, onclick };
+  return make("button", properties, make("span", {}, words), keySign(key === "-" ? "−" : key));
+}
+
 /** The vocabulary as large buttons; `pick(view, event)` when one is pressed. */
 export function viewGrid(views, pick) {
   const buttons = views.map((view) => viewButton(view, pick));

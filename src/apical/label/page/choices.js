@@ -1,6 +1,6 @@
 // What can be said of clips, as small buttons with the keys of the Label tab.
 
-import { BESIDE } from "./buttons.js";
+import { BESIDE, keySign } from "./buttons.js";
 import { make } from "./elements.js";
 import { session } from "./state.js";
 
@@ -24,18 +24,16 @@ export function choiceButtons(pick, label) {
         onclick: () => pick(name),
       },
       make("span", {}, session.views.some((view) => view.name === name) ? name : title),
-      key ? make("kbd", { "aria-hidden": "true" }, key) : null,
+      key ? keySign(key) : null,
     );
   return make("div", { class: "choices", role: "group", "aria-label": label }, ...choices().map(one));
 }
 
-/** All that can be said as keys for keys.js: `pick` gets the name. */
+/** All that can be said as keys for keys.js, one line of the help: `pick` gets the name. */
 export function choiceKeys(pick, words) {
   const keyed = choices().filter(({ key }) => key);
-  return keyed.map(({ name, title, key }) => ({
-    keys: [key],
-    name: key,
-    words: `${words}${title}`,
-    run: () => pick(name),
-  }));
+  return [
+    { keys: [], name: `${keyed[0].key} … ${keyed.at(-1).key}`, words },
+    ...keyed.map(({ name, key }) => ({ keys: [key], run: () => pick(name) })),
+  ];
 }

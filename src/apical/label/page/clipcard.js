@@ -4,8 +4,7 @@ import { get, sprite } from "./api.js";
 import { make } from "./elements.js";
 import { openAlike } from "./more.js";
 import { Player } from "./player.js";
-import { sentence } from "./waiting.js";
-import { guessWords, saidWords, when } from "./wording.js";
+import { guessWords, saidWords, sentence, when } from "./wording.js";
 
 /** Show a clip in a dialog, which Escape closes. */
 export async function showClip(clip) {

@@ -2,15 +2,16 @@
 // wrong.
 
 import { annotator, get, newKey, sprite } from "./api.js";
-import { choiceButtons, choiceKeys } from "./choices.js";
+import { keyButton, keySign } from "./buttons.js";
+import { choiceButtons, choiceKeys, choices } from "./choices.js";
 import { playIn } from "./clipcard.js";
 import { make } from "./elements.js";
 import { addKeys } from "./keys.js";
 import { openAlike } from "./more.js";
 import { save } from "./outbox.js";
 import { onVersion, say, warn } from "./state.js";
-import { sentence, whenReady } from "./waiting.js";
-import { guessWords, nameOf, plural, saidWords } from "./wording.js";
+import { whenReady } from "./waiting.js";
+import { guessWords, nameOf, plural, saidWords, sentence, sentences } from "./wording.js";
 
 const AHEAD = 4; // clips asked for at once
 
@@ -20,7 +21,7 @@ onVersion(() => turned?.());
 /** What the two queues say of a clip, and what they offer first. */
 const QUEUES = {
   disagreements: {
-    empty: "Nobody disagrees: there is nothing to decide.",
+    empty: "There is nothing to decide now.",
     title: "Annotators disagree",
     lead: "Your decision is the clip’s label, whatever was said before.",
     about: (item) => item.opinions.map(({ annotator: who, said }) => [who, saidWords(said), said.note]),
@@ -30,12 +31,12 @@ const QUEUES = {
     },
   },
   suspects: {
-    empty: "No label looks wrong.",
+    empty: "No label looks wrong now.",
     title: "This label is likely wrong",
-    lead: "Clips that look like this one are labelled otherwise.",
+    lead: "The model, taught by the other patients, would say something else.",
     about: (item) => [
       ["Now", nameOf(now(item)), ""],
-      ["Likelier", nameOf(item.likelier), ""],
+      ["Likelier", guessWords(item.likelier, item.likelier === item.guess ? item.probability : null), ""],
     ],
     offers: (item) =>
       [
@@ -43,6 +44,10 @@ const QUEUES = {
         [now(item), `Keep ${nameOf(now(item))}`],
       ].filter(([view]) => view),
   },
+};
+const keyOf = (view) => {
+  const { key } = choices().find(({ name }) => name === view) ?? {};
+  return key ? keySign(key) : null;
 };
 const now = (item) => item.said?.view ?? item.label;
 const whoSaid = (item, view) =>
@@ -75,7 +80,6 @@ export async function decide(place, queue, signal) {
     if (!busy) ((items = []), next()); // undone, perhaps
   };
   current = { place, answer, skip, alike: () => item && openAlike(item.clip) };
-  takeKeys();
   signal.addEventListener("abort", () => ((turned = current = null), showing?.abort()), { once: true });
   await next();
 
@@ -94,7 +98,13 @@ export async function decide(place, queue, signal) {
   }
 
   function nothing() {
-    if (skipped.size === 0) return make("p", { class: "nothing", role: "status" }, words.empty);
+    if (skipped.size === 0)
+      return make(
+        "div",
+        { class: "nothing" },
+        make("p", { role: "status" }, words.empty),
+        make("p", { class: "dim" }, "A clip that somebody else has open comes when they have left it."),
+      );
     const again = make(
       "button",
       { type: "button", class: "again", onclick: () => (skipped.clear(), next()) },
@@ -122,7 +132,7 @@ export async function decide(place, queue, signal) {
           make("dd", {}, make("b", {}, said), note ? make("span", { class: "dim" }, ` “${note}”`) : null),
         ),
       );
-    if (item.guess)
+    if (item.guess && item.guess !== item.likelier)
       facts.push(
         make(
           "div",
@@ -137,7 +147,8 @@ export async function decide(place, queue, signal) {
         make(
           "button",
           { type: "button", class: "offer", "data-view": view, onclick: () => answer(view) },
-          text,
+          make("span", {}, text),
+          keyOf(view),
         ),
       );
     const title = make("h2", { tabindex: "-1", class: "decide-title" }, words.title);
@@ -154,18 +165,8 @@ export async function decide(place, queue, signal) {
       make(
         "div",
         { class: "row" },
-        make(
-          "button",
-          { type: "button", class: "skip", "aria-keyshortcuts": "s", onclick: skip },
-          make("span", {}, "Skip"),
-          make("kbd", { "aria-hidden": "true" }, "s"),
-        ),
-        make(
-          "button",
-          { type: "button", class: "like", "aria-keyshortcuts": "m", onclick: () => openAlike(item.clip) },
-          make("span", {}, "More like this"),
-          make("kbd", { "aria-hidden": "true" }, "m"),
-        ),
+        keyButton("skip", "Skip", "s", skip),
+        keyButton("like", "More like this", "m", () => openAlike(item.clip)),
       ),
     );
     place.replaceChildren(make("div", { class: "decide" }, cine, side));
@@ -200,7 +201,7 @@ export async function decide(place, queue, signal) {
       if (!signal.aborted) await next();
     } catch (problem) {
       if (typeof problem.status !== "number") throw problem;
-      warn([problem.what, problem.do].filter(Boolean).map(sentence).join(" "));
+      warn(sentences(problem));
     } finally {
       busy = false;
     }
@@ -214,18 +215,13 @@ export async function decide(place, queue, signal) {
 }
 
 let current = null; // what keys do to the clip shown: {answer, skip, alike, place}
-let keyed = false;
 
-function takeKeys() {
-  if (keyed) return;
-  keyed = true;
-  const list = [
-    ...choiceKeys((view) => current.answer(view), "decide: "),
-    { keys: ["s"], name: "s", words: "skip this clip", run: () => current.skip() },
-    { keys: ["m"], name: "m", words: "more like this clip", run: () => current.alike() },
-  ];
-  addKeys("Review", list, () => Boolean(current && current.place.offsetParent !== null));
-}
+const list = [
+  ...choiceKeys((view) => current.answer(view), "decide for this view"),
+  { keys: ["s"], name: "s", words: "skip this clip", run: () => current.skip() },
+  { keys: ["m"], name: "m", words: "more like this clip", run: () => current.alike() },
+];
+addKeys("Review", list, () => Boolean(current && current.place.offsetParent !== null));
 
 async function picture(place, clip, signal) {
   try {

@@ -62,7 +62,7 @@ export function table({ caption, head, rows, kind = "" }) {
     make(
       "table",
       {},
-      make("caption", { class: "unseen-words" }, caption),
+      make("caption", { class: "unseen" }, caption),
       make("thead", {}, make("tr", {}, ...head.map((name) => make("th", { scope: "col" }, name)))),
       make("tbody", {}, ...rows.map((row) => make("tr", {}, ...cells(row)))),
     ),

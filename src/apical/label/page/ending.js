@@ -1,8 +1,7 @@
 // What stands in the picture's place where there is no picture.
 
 import { make } from "./elements.js";
-import { sentence } from "./waiting.js";
-import { plural } from "./wording.js";
+import { plural, sentence } from "./wording.js";
 
 /** Words and buttons over the screen; no words: nothing. */
 export function cover(place, state, words, ...children) {
@@ -19,19 +18,25 @@ export function showNoPicture(place, problem, { again, skip }) {
     make("button", { type: "button", onclick: again }, "Try again")));
 }
 
-/** All is labelled: what to do next. */
-export function showEnd(place, { skipped, name, lookAgain, ask }) {
-  const what = name === "useful" ? "No clip is left to label. Thank you!" : "No clip of this kind is left.";
-  const button = { type: "button", id: "skipped-again", class: "main", onclick: lookAgain };
+/** No clip is left, of all or of those that may show a view (`queue` "view:NAME"): what to do next. */
+export function showEnd(place, { skipped, queue, lookAgain, ask, usual }) {
+  const button = (words, onclick, more = {}) => make("button", { type: "button", onclick, ...more }, words);
   const words = `Look at the ${plural(skipped, "clip")} you skipped`;
-  const again = skipped > 0 ? make("button", button, words) : null;
+  const again = skipped > 0 ? button(words, lookAgain, { id: "skipped-again", class: "main" }) : null;
+  const [, view] = queue.split("view:");
+  if (view) {
+    const how = "It learns what a view looks like from the first label of it: find one among the most useful, " +
+      "on the wall or on the map.";
+    return cover(place, "end", `The model knows no other clip that may be ${view}.`,
+      make("p", { class: "dim" }, how), row(again, button("Most useful first", usual), button("Ask again", ask)));
+  }
   const next = "Next: settle where annotators disagree, see what the model has learnt, or export the labels.";
-  cover(place, "end", what,
+  return cover(place, "end", "No clip is left to label. Thank you!",
     make("p", { class: "dim" }, next),
     row(again,
       make("a", { class: "button", href: "#review" }, "Review disagreements"),
       make("a", { class: "button", href: "#progress" }, "See the progress"),
-      make("button", { type: "button", onclick: ask }, "Ask for more")));
+      button("Ask again", ask)));
 }
 
 function row(...children) {

@@ -1,11 +1,9 @@
 // Labels out of the page and into it: export, import, and writing them into the catalogue.
 
-import { annotator, blob, post } from "./api.js";
+import { annotator, blob, post, upload } from "./api.js";
 import { make } from "./elements.js";
 import { saved, say, session } from "./state.js";
-import { upload } from "./upload.js";
-import { sentence } from "./waiting.js";
-import { number, plural } from "./wording.js";
+import { capital, number, plural, sentence, sentences } from "./wording.js";
 
 const EXPORTS = [
   ["labels.csv", "Labels as CSV", "One line a clip: what is settled, and who said it."],
@@ -80,7 +78,7 @@ function imports() {
       disabled: true,
       onclick: () => attempt(said, button, () => take(file.files[0], said)),
     },
-    "Import as mine",
+    "Import",
   );
   file.onchange = () => (button.disabled = !file.files[0]);
   return part(
@@ -88,8 +86,8 @@ function imports() {
     make(
       "p",
       { class: "dim" },
-      "A CSV or JSON file as exported here, or a CSV with the columns clip and view. All that it " +
-        "says counts as said by you, and undo takes it back.",
+      "A CSV or JSON file as exported here, or a CSV with the columns clip and view. Each line counts " +
+        "as said by whom it names, else by you.",
     ),
     make("label", { for: "import-file" }, "File of labels"),
     make("div", { class: "row" }, file, button),
@@ -127,7 +125,7 @@ function merging() {
     (asked ? sure : button).focus();
   };
   button.onclick = () => (
-    said.replaceChildren(`${session.catalogue} is written anew with the labels. Go on?`),
+    said.replaceChildren(`${capital(session.catalogue)} is written anew with the labels. Go on?`),
     ask(true)
   );
   no.onclick = () => (said.replaceChildren(), ask(false));
@@ -150,12 +148,12 @@ function merging() {
 
 async function merge(said) {
   said.replaceChildren("It is being written …");
-  const report = await post("v1/merge", {});
+  const report = await post("v1/merge", {}, Infinity);
   const lines = MERGED.filter(([name]) => report[name] > 0).map(([name, words]) =>
     make("li", {}, `${plural(report[name], "clip")} ${words}`),
   );
   said.replaceChildren(
-    make("p", {}, `${session.catalogue} is written.`),
+    make("p", {}, `${capital(session.catalogue)} is written.`),
     lines.length > 0 ? make("ul", {}, ...lines) : make("p", {}, "Nothing in it changed."),
   );
 }
@@ -170,7 +168,7 @@ async function attempt(said, button, does) {
   } catch (problem) {
     if (typeof problem.status !== "number") throw problem;
     said.replaceChildren(
-      make("p", { class: "wrong" }, [problem.what, problem.do].filter(Boolean).map(sentence).join(" ")),
+      make("p", { class: "wrong" }, sentences(problem)),
     );
   } finally {
     button.disabled = false;

@@ -28,8 +28,9 @@ export function toggleHelp() {
 }
 
 function group({ title, list }) {
-  const sign = (key, place) => [place > 0 ? " or " : "", make("kbd", {}, key)];
-  const signs = (name) => name.split(" or ").flatMap(sign);
-  const lines = list.map(({ name, words }) => [make("dt", {}, ...signs(name)), make("dd", {}, words)]);
+  const told = list.filter(({ words }) => words);
+  const sign = (between) => (key, place) => [place > 0 ? between : "", make("kbd", {}, key)];
+  const signs = (name) => name.split(/ or | … /).flatMap(sign(name.includes("…") ? " … " : " or "));
+  const lines = told.map(({ name, words }) => [make("dt", {}, ...signs(name)), make("dd", {}, words)]);
   return make("section", {}, make("h3", {}, title), make("dl", {}, ...lines.flat()));
 }

@@ -1,6 +1,7 @@
 // Small drawn signs for buttons; the words are beside them or in the button's name.
 
-const SVG = "http://www.w3.org/2000/svg";
+import { svg } from "./drawing.js";
+
 const PATHS = {
   play: "M7 4.5v15l12-7.5z",
   pause: "M6 5h4v14H6zM14 5h4v14h-4z",
@@ -24,12 +25,6 @@ const PATHS = {
 
 /** A sign by its name; it takes the colour of the text. */
 export function icon(name) {
-  const picture = document.createElementNS(SVG, "svg");
-  for (const [key, value] of [["viewBox", "0 0 24 24"], ["aria-hidden", "true"], ["class", "icon"]]) {
-    picture.setAttribute(key, value);
-  }
-  const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", PATHS[name]);
-  picture.append(path);
-  return picture;
+  const properties = { viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" };
+  return svg("svg", properties, svg("path", { d: PATHS[name] }));
 }

@@ -2,7 +2,7 @@
 
 import { remembered } from "./state.js";
 
-const groups = []; // {title, applies, keys: [{key, name, words, run, repeats}]}
+const groups = []; // {title, applies, list: [{keys, name, words, run, repeats}]}
 const [readOn, writeOn] = remembered("keys", "on");
 const ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
 const OF_SLIDERS = new Set([...ARROWS, "Home", "End", "PageUp", "PageDown"]);
@@ -11,7 +11,7 @@ const OF_SLIDERS = new Set([...ARROWS, "Home", "End", "PageUp", "PageDown"]);
  * Keys that do something while `applies()`: [{keys: ["z"], name: "z", words: "undo", run, repeats}].
  *
  * `ctrl: true` is for those with Ctrl or ⌘, which work even when the others are off; `repeats` for those that
- * may be held. `run` gets the event.
+ * may be held. `run` gets the event. What has no `words` is not in the help.
  */
 export function addKeys(title, list, applies = () => true) {
   groups.push({ title, list, applies });

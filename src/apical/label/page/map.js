@@ -226,7 +226,7 @@ function invite() {
         "Those without a label come here as moving pictures, to be labelled in one go. Alike clips " +
           "lie close together: a clump is often one view.",
       ),
-      make("p", { class: "dim" }, "Rest the mouse on a point to see its clip; press it for clips like it."),
+      make("p", { class: "dim" }, "Press a point for clips like it; a mouse that rests on one shows its clip."),
     ),
   );
 }

@@ -5,7 +5,7 @@ import { make } from "./elements.js";
 import { icon } from "./icons.js";
 import { Note } from "./note.js";
 import { remembered, say, session } from "./state.js";
-import { guessWords, nameOf } from "./wording.js";
+import { capital, guessWords, nameOf } from "./wording.js";
 
 const [readGuess, writeGuess] = remembered("guess", "hidden"); // hidden: seeing it biases
 const AGENT = [[null, "not said"], [true, "yes"], [false, "no"]];
@@ -63,7 +63,7 @@ export class Panel {
     const rate = facts.frame_ms ? `${Math.round(1000 / facts.frame_ms)} frames/s` : null;
     const heart = facts.heart_rate ? `${Math.round(facts.heart_rate)} beats/min` : null;
     const parts = [facts.clip_of, facts.patient, facts.file, rate, heart, facts.machine];
-    this.facts.textContent = this.facts.title = parts.filter(Boolean).join(" · ");
+    this.facts.textContent = this.facts.title = capital(parts.filter(Boolean).join(" · "));
     this.why.textContent = this.why.title = item.why ? `Why this clip: ${item.why}` : "";
     this.before.hidden = !said?.view;
     this.before.textContent = said?.view ? `You said ${nameOf(said.view)}` : "";
@@ -77,6 +77,13 @@ export class Panel {
     }
     this.guessSeen = false;
     this.tellGuess();
+  }
+
+  /** Turn to other clips, as if they had been chosen by hand. */
+  turnTo(queue) {
+    const select = this.queue.querySelector("select");
+    select.value = queue;
+    select.onchange();
   }
 
   /** What goes with the answer. */
@@ -108,7 +115,8 @@ export class Panel {
     writeGuess(readGuess() === "shown" ? "hidden" : "shown");
     this.tellGuess();
     if (readGuess() === "hidden") say("The model's guess is hidden.");
-    else say(`The model's guess: ${this.guess.textContent || "none yet"}.`);
+    else if (!this.item?.guess) say("The model has no guess of this clip yet.");
+    else say(`The model's guess: ${this.guess.textContent}.`);
   }
 
   tellGuess() {

@@ -2,7 +2,7 @@
 // pressed.
 
 import { annotator, newKey } from "./api.js";
-import { Choice } from "./buttons.js";
+import { Choice, keyButton, keySign } from "./buttons.js";
 import { choiceButtons } from "./choices.js";
 import { make } from "./elements.js";
 import { neighbour } from "./grid.js";
@@ -11,8 +11,7 @@ import { save } from "./outbox.js";
 import { keysGoTo } from "./pickkeys.js";
 import { thumb } from "./player.js";
 import { say, warn } from "./state.js";
-import { sentence } from "./waiting.js";
-import { guessWords, nameOf, number, plural } from "./wording.js";
+import { guessWords, nameOf, number, percent, plural, sentences } from "./wording.js";
 
 const PAGE = 24; // thumbnails at a time
 const AGENT = [
@@ -40,25 +39,11 @@ export class Picks {
     Object.assign(this, { place, kind, labelled, skipped });
     this.count = make("p", { class: "pick-count", role: "status" });
     this.pager = make("div", { class: "pager" });
-    const all = button(
-      "All in",
-      () => this.takeIn(true),
-      { "aria-keyshortcuts": "+", class: "pick-all" },
-      "+",
-    );
-    const none = button(
-      "All out",
-      () => this.takeIn(false),
-      { "aria-keyshortcuts": "-", class: "pick-none" },
-      "−",
-    );
+    const all = keyButton("pick-all", "All in", "+", () => this.takeIn(true));
+    const none = keyButton("pick-none", "All out", "-", () => this.takeIn(false));
+    const skip = keyButton("pick-skip", "Skip these", "s", () => this.skip());
+    skip.hidden = !skipped;
     this.agent = new Choice(`${kind}-agent`, "Contrast agent", "c", AGENT);
-    const skip = button(
-      "Skip these",
-      () => this.skip(),
-      { "aria-keyshortcuts": "s", class: "pick-skip", hidden: !skipped },
-      "s",
-    );
     this.grid = make("div", {
       class: "pick-grid",
       role: "group",
@@ -125,7 +110,7 @@ export class Picks {
       await this.labelled(view, clips, [...this.#out]);
     } catch (problem) {
       if (typeof problem.status !== "number") throw problem;
-      warn([problem.what, problem.do].filter(Boolean).map(sentence).join(" "));
+      warn(sentences(problem));
     } finally {
       this.#turnBusy(false);
     }
@@ -162,7 +147,12 @@ export class Picks {
       },
       make("span", { class: "pick-picture", "aria-hidden": "true" }, thumb(clip, this.#showing.signal)),
       make("span", { class: "pick-cross", "aria-hidden": "true" }),
-      make("span", { class: "pick-words", "aria-hidden": "true" }, odd ? "≠ " : "", words),
+      make(
+        "span",
+        { class: "pick-words", "aria-hidden": "true" },
+        make("span", {}, odd ? "≠ " : "", guess ? nameOf(guess) : ""),
+        typeof probability === "number" ? make("span", { class: "sure" }, percent(probability)) : null,
+      ),
     );
     if (typeof likeness === "number") pick.dataset.likeness = likeness.toFixed(3);
     pick.onclick = () => this.#toggle(pick);
@@ -202,7 +192,7 @@ export class Picks {
     this.yes.hidden = !this.#guess;
     if (!this.#guess) return;
     const words = count > 0 ? `Label ${plural(count, "clip")} as ${nameOf(this.#guess)}` : "No clip is in";
-    this.yes.replaceChildren(make("span", {}, words), make("kbd", { "aria-hidden": "true" }, "Enter"));
+    this.yes.replaceChildren(make("span", {}, words), keySign("Enter"));
   }
 
   #drawPager() {
@@ -290,11 +280,3 @@ export class Picks {
   }
 }
 
-function button(words, onclick, properties, key) {
-  return make(
-    "button",
-    { type: "button", onclick, ...properties },
-    make("span", {}, words),
-    make("kbd", { "aria-hidden": "true" }, key),
-  );
-}

@@ -4,16 +4,17 @@ import { annotator, get, post } from "./api.js";
 import { curve } from "./curve.js";
 import { intervalPlot, table } from "./drawing.js";
 import { make } from "./elements.js";
-import { openNext } from "./review.js";
+import { openNext as openReview } from "./review.js";
+import { openNext as openLabel } from "./single.js";
 import { onVersion, say, session, warn } from "./state.js";
-import { sentence, sleep, whenReady } from "./waiting.js";
-import { duration, figure, interval, number, plural } from "./wording.js";
+import { whenReady } from "./waiting.js";
+import { figure, helpWords, interval, nameOf, number, plural, sentences } from "./wording.js";
 
 const PAUSE = 4000; // milliseconds between two looks
 const HONEST =
-  "How good it is was estimated by cross-validation over the patients labelled so far. They were " +
-  "chosen because they teach most, " +
-  "not drawn at random, so on all your patients it may be better or worse.";
+  "F1 is 1 where the model finds all clips of a view and takes no other for it; the macro F1 is the mean " +
+  "over the views. It was estimated by cross-validation over the patients labelled so far. They were " +
+  "chosen because they teach most, not drawn at random, so on all your patients it may be better or worse.";
 
 let tab = null; // where it is shown
 let showing = null; // what ends the tab's doings
@@ -80,17 +81,17 @@ function draw(answer) {
   drawModel(answer);
 }
 
-function drawHead({ labels, clips, own, today, per_minute: pace, disputed, macro_f1: macro }) {
+function drawHead({ labels, clips, own, today, per_minute: pace, disputed, macro_f1: macro, model }) {
   const tile = (value, words, more = null) =>
     make("div", { class: "fact" }, make("b", {}, value), make("span", {}, words), more);
-  const review = () => (openNext("disagreements"), (location.hash = "#review"));
+  const review = () => (openReview("disagreements"), (location.hash = "#review"));
   const dispute =
     disputed > 0
       ? make(
           "button",
           { type: "button", class: "fact disputed", onclick: review },
           make("b", {}, number(disputed)),
-          make("span", {}, "disputed, to be decided"),
+          make("span", {}, "disputed"),
         )
       : tile("0", "disputed");
   const big = make(
@@ -106,7 +107,9 @@ function drawHead({ labels, clips, own, today, per_minute: pace, disputed, macro
         { class: "dim" },
         macro
           ? `95 % interval ${interval(macro.low, macro.high)}`
-          : "It is estimated once some views have labels of a few patients each.",
+          : model.state === "ready"
+            ? "It is estimated once some views have labels of a few patients each."
+            : "It comes as soon as the model has learnt.",
       ),
       macro ? intervalPlot({ ...macro, filled: true }) : null,
     ),
@@ -116,8 +119,8 @@ function drawHead({ labels, clips, own, today, per_minute: pace, disputed, macro
     { class: "facts" },
     tile(number(labels), `of ${plural(clips, "clip")} labelled`),
     tile(number(own), "by you"),
-    tile(number(today), "by you today"),
-    tile(typeof pace === "number" ? pace.toFixed(1) : "–", "a minute"),
+    tile(number(today), "answers today"),
+    tile(typeof pace === "number" ? pace.toFixed(1) : "–", "answers a minute"),
     dispute,
   );
   const focused = parts.head.contains(document.activeElement);
@@ -147,28 +150,18 @@ function drawHelp({ help }) {
   });
 }
 
-/** Open the Label tab with likely clips of a view: its own choice of clips is turned to them. */
-async function labelLikely(view) {
+/** Open the Label tab with likely clips of a view. */
+function labelLikely(view) {
+  openLabel(`view:${view}`);
   location.hash = "#label";
-  for (let tries = 0; tries < 100; tries += 1) {
-    const choice = document.querySelector("#label select#queue"); // there as soon as the tab has opened
-    if (choice) {
-      choice.value = `view:${view}`;
-      choice.dispatchEvent(new Event("change"));
-      return;
-    }
-    await sleep(0.1);
-  }
 }
 
-const helpWords = ({ view, patients }) => `${plural(patients, "more patient")} with ${view} would help most`;
-
-function drawViews({ views }) {
+function drawViews({ views, macro_f1: macro }) {
   const titles = new Map(session.views.map((view) => [view.name, view.title]));
   const rows = views.map(({ name, patients, clips, f1, low, high }) => {
     const known = typeof f1 === "number";
     return [
-      make("span", {}, make("b", {}, name), make("small", {}, titles.get(name) ?? "")),
+      make("span", {}, make("b", {}, nameOf(name)), make("small", {}, titles.get(name) ?? "")),
       number(patients),
       number(clips),
       known
@@ -178,7 +171,7 @@ function drawViews({ views }) {
             make("b", {}, figure(f1)),
             make("span", { class: "dim" }, ` ${interval(low, high)}`),
           )
-        : make("span", { class: "dim" }, "too few"),
+        : make("span", { class: "dim" }, macro ? "too few" : "not yet"),
       intervalPlot({ value: f1, low, high, filled: true }),
     ];
   });
@@ -212,9 +205,9 @@ function drawCurve({ curve: points }) {
   );
 }
 
-function drawModel({ model, fine_tune: tuning, labels }) {
+function drawModel({ model, fine_tune: tuning }) {
   keepFocus(parts.model, () => {
-    const lines = [make("p", { class: "model-state" }, modelWords(model, labels))];
+    const lines = [make("p", { class: "model-state" }, modelWords(model))];
     if (model.state === "reading" && model.total > 0)
       lines.push(make("progress", { max: model.total, value: model.done, "aria-label": "Clips read" }));
     if (session.fine_tune)
@@ -223,21 +216,16 @@ function drawModel({ model, fine_tune: tuning, labels }) {
   });
 }
 
-function modelWords({ state, done, total, name, labels, seconds }, now) {
-  const behind = typeof labels === "number" ? now - labels : 0;
-  const from = name
-    ? ` It is ${name}, taught with ` +
-      `${plural(labels, "label")}${typeof seconds === "number" ? ` in ${duration(seconds)}` : ""}.`
-    : "";
-  const since = behind > 0 && name ? ` ${plural(behind, "label")} came since.` : "";
+function modelWords({ state, done, total, name, labels }) {
+  const from = labels > 0 ? ` It is ${name}, taught with ${plural(labels, "label")} of views.` : "";
   const words = {
     starting: "It is starting.",
     reading: `It is reading the clips: ${number(done)} of ${number(total)}.`,
     thinking: "It is learning from the newest labels.",
-    ready: behind > 0 ? "It is ready." : "It is up to date.",
+    ready: labels > 0 ? "It is up to date." : "It waits for the first labels.",
     failed: "It has failed, and is started anew. Labels are safe all the same.",
   }[state];
-  return `${words ?? state}${from}${since}`;
+  return `${words ?? state}${from}`;
 }
 
 function tuningWords({ state, labels, minutes }) {
@@ -270,7 +258,7 @@ function tuneButton({ state }) {
       await look();
     } catch (problem) {
       if (typeof problem.status !== "number") throw problem;
-      warn([problem.what, problem.do].filter(Boolean).map(sentence).join(" "));
+      warn(sentences(problem));
     }
     button.disabled = false;
   };

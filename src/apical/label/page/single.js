@@ -8,13 +8,12 @@ import { openAlike } from "./more.js";
 import { pending, save, settled } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
-import { sentences } from "./problems.js";
 import { Queue, fetchClip } from "./queue.js";
 import { onVersion, say, session, warn } from "./state.js";
 import { Strip } from "./strip.js";
 import { whenUndone } from "./undo.js";
 import { make } from "./elements.js";
-import { nameOf } from "./wording.js";
+import { nameOf, sentences } from "./wording.js";
 
 const REMEMBERED = 40; // clips back that ← reaches, and that are not asked for again
 const COMING = "The picture is still coming.";
@@ -26,6 +25,7 @@ let current = null; // the Entry in sight
 let shownAt = null; // when its picture came; null: not yet
 let resting = false; // it played when the tab was left
 let lastPress = null; // when the answer came whose next picture is still waited for
+let wanted = null; // the queue to turn to when the tab opens
 let moving = false; // another clip was asked for by its id
 
 window.apicalTimes = []; // ms from each answer to the next picture on the screen
@@ -40,7 +40,14 @@ export async function show(section) {
   resting = false;
   if (clip) history.replaceState(null, "", "#label");
   if (clip) await goTo(decodeURIComponent(clip));
+  else if (wanted) panel.turnTo(wanted);
   else if (!current) advance();
+  wanted = null;
+}
+
+/** Which clips the tab asks for when it opens next: "useful" or "view:NAME". */
+export function openNext(name) {
+  wanted = name;
 }
 
 /** The tab is left: the picture rests. */
@@ -226,7 +233,8 @@ function waiting(pressed = null) {
   if (queue.state === "empty" && queue.ahead.length === 0) {
     const ask = () => queue.clear();
     const lookAgain = () => (skipped.clear(), (past.length = 0), queue.clear());
-    showEnd(stage, { skipped: skipped.size, name: queue.name, ask, lookAgain });
+    const usual = () => panel.turnTo("useful");
+    showEnd(stage, { skipped: skipped.size, queue: queue.name, ask, lookAgain, usual });
     say("No clip is left.");
   } else if (queue.state === "lost") {
     cover(stage, "lost", `${sentences(queue.problem)} Trying again by itself.`);
@@ -247,6 +255,7 @@ function choose(name) {
   queue.end();
   leave(null)?.release();
   queue = new Queue(name, { known, changed });
+  say("");
   waiting();
 }
 

@@ -3,7 +3,7 @@
 import { annotator, get } from "./api.js";
 import { bar, make } from "./elements.js";
 import { onVersion } from "./state.js";
-import { duration, number, percent, plural } from "./wording.js";
+import { duration, helpWords, nameOf, number, percent, plural } from "./wording.js";
 
 const SOON = 800; // ms from a label to the counts
 const LATER = 4000; // ms between two looks while the model is at work
@@ -18,11 +18,12 @@ export class Strip {
     this.views = make("ul", { id: "counts" });
     this.element = make("aside", { id: "strip", "aria-label": "Model and counts" },
       first, make("h2", {}, "Model"), this.model,
-      make("h2", {}, "Labels"), this.totals, this.help, this.views);
+      make("h2", {}, "Labelled"), this.totals, this.help,
+      make("p", { class: "columns", "aria-hidden": "true" }, "clips · patients"), this.views);
     this.timer = null;
     this.on = false;
     onVersion(({ counts }) => {
-      if (counts) this.total(counts.own, counts.labelled);
+      if (counts) this.total({ ...counts, disputed: this.disputed });
       if (this.on) this.soon(SOON);
     });
   }
@@ -50,40 +51,45 @@ export class Strip {
     if (!answer || answer.model.state !== "ready") this.soon(LATER);
   }
 
-  fill({ labels, clips, own, views, help, model }) {
-    this.clips = clips;
-    this.total(own, labels);
+  fill({ labels, clips, own, disputed, views, help, model }) {
+    [this.clips, this.disputed] = [clips, disputed];
+    this.total({ labelled: labels, own, disputed });
     this.model.replaceChildren(...modelParts(model));
     const [first] = help;
-    const more = first ? `${plural(first.patients, `more ${first.view} patient`)} would help most.` : "";
+    const more = first ? `${helpWords(first)}.` : "";
     if (this.help.textContent !== more) this.help.textContent = more;
     const most = Math.max(...views.map((view) => view.clips), 1);
     this.views.replaceChildren(...views.map((view) => viewLine(view, most)));
   }
 
-  total(own, all) {
+  total({ labelled, own, disputed }) {
     const of = this.clips ? ` of ${number(this.clips)}` : "";
     const bold = (value) => make("b", {}, number(value));
-    this.totals.replaceChildren(bold(own), " by you, ", bold(all), `${of} by all`);
+    const differ = disputed > 0 ? [", ", bold(disputed), " disputed"] : [];
+    this.totals.replaceChildren(
+      bold(labelled), `${of} clips`, make("br"), bold(own), " by you", ...differ);
   }
 }
 
 function viewLine({ name, clips, patients }, most) {
-  const words = clips === 0 ? "none yet" : `${number(clips)} · ${plural(patients, "patient")}`;
+  const unseen = (words) => make("span", { class: "unseen" }, words);
+  const words = clips === 0
+    ? ["none yet"]
+    : [number(clips), unseen(" clips"), " · ", number(patients), unseen(" patients")];
   const kind = clips === 0 ? "none" : "";
-  const parts = [make("b", {}, name), make("span", {}, words), bar(clips / most)];
+  const parts = [make("b", {}, nameOf(name)), make("span", {}, ...words), bar(clips / most)];
   return make("li", { class: kind, "data-view-count": name }, ...parts);
 }
 
 function modelParts({ state, done, total, name, labels, seconds }) {
-  const known = name ? make("p", {}, make("b", {}, name), ` from ${plural(labels, "label")}`) : null;
-  if (state === "ready") return [known ?? make("p", {}, "ready")];
+  const known = labels > 0 ? make("p", { title: name }, `Taught with ${plural(labels, "label")}`) : null;
+  if (state === "ready") return [known ?? make("p", {}, "Ready for the first labels")];
   const failed = () => make("p", { class: "worse" }, "It failed; it is started again.");
   if (state === "failed") return [known, failed()].filter(Boolean);
   if (state === "reading" && total > 0) {
     const left = seconds ? `, ${duration(seconds)} so far` : "";
-    return [make("p", {}, `reads the clips: ${percent(done / total)}${left}`), bar(done / total)];
+    return [make("p", {}, `Reads the clips: ${percent(done / total)}${left}`), bar(done / total)];
   }
-  const words = { starting: "starts", reading: "reads the clips", thinking: "learns" }[state] ?? state;
+  const words = { starting: "Starts", reading: "Reads the clips", thinking: "Learns" }[state] ?? state;
   return [known, make("p", { class: "dim busy" }, `${words} …`)].filter(Boolean);
 }

@@ -3,8 +3,7 @@
 import { Problem, annotator, newKey, post } from "./api.js";
 import { pending, settled } from "./outbox.js";
 import { saved, say, sleep, warn } from "./state.js";
-import { sentences } from "./problems.js";
-import { plural, saidWords } from "./wording.js";
+import { plural, saidWords, sentences } from "./wording.js";
 
 let busy = Promise.resolve();
 let showClip = null; // given by the Label tab: it shows a clip again, and gives whether it did
@@ -36,7 +35,7 @@ async function once(what) {
     saved(answer);
     const done = what === "undo" ? "Undone" : "Done again";
     if (answer.clips.length > 1) return say(`${done}: ${plural(answer.clips.length, "clip")}.`);
-    const none = "You have no label on this clip.";
+    const none = "What you had said is taken back.";
     const stands = answer.said?.view ? `Your label is now: ${saidWords(answer.said)}.` : none;
     await showClip?.(answer.clips[0]);
     say(`${done}. ${stands}`);

@@ -1,12 +1,14 @@
 // Waiting for what is still being made, and saying what went wrong.
 
 import { make } from "./elements.js";
+import { sleep } from "./state.js";
+import { sentence } from "./wording.js";
 
 const PAUSE = 3; // seconds between two looks at what is still being made, unless the server names others
 
 /**
  * What `ask` answers. Until it does, `place` says why not, and it is asked again: by itself while the
- * server is still making it (503), at the press of a button where it went wrong.
+ * server is still making it or cannot be reached, at the press of a button where it went wrong.
  *
  * Gives null once `signal` has ended it.
  */
@@ -27,19 +29,14 @@ export async function whenReady(place, ask, signal, making = "The model is readi
     await Promise.race([
       pressed,
       ended(signal),
-      ...(problem.status === 503 ? [sleep(problem.after ?? PAUSE)] : []),
+      ...(problem.passes ? [sleep(problem.after ?? PAUSE)] : []),
     ]);
     if (signal.aborted) return null;
   }
 }
 
 function stillMaking(making, again) {
-  const words = make(
-    "p",
-    { class: "busy-words" },
-    make("span", { class: "turning", "aria-hidden": "true" }),
-    making,
-  );
+  const words = make("p", { class: "busy" }, making);
   const more = make(
     "p",
     { class: "dim" },
@@ -54,15 +51,10 @@ function wentWrong(problem, again) {
     { class: "notice-box wrong", role: "alert" },
     make("p", {}, make("b", {}, sentence(problem.what))),
   );
-  if (problem.do) box.append(make("p", { class: "dim" }, sentence(problem.do)));
+  const todo = [problem.do && sentence(problem.do), problem.passes && "Trying again by itself."];
+  box.append(make("p", { class: "dim" }, todo.filter(Boolean).join(" ")));
   box.append(again);
   return box;
-}
-
-/** "the file is empty" → "The file is empty." */
-export function sentence(text) {
-  const whole = String(text || "it did not work").trim();
-  return whole[0].toUpperCase() + whole.slice(1) + (/[.!?…]$/.test(whole) ? "" : ".");
 }
 
 /** Resolves when the signal ends. */
@@ -72,6 +64,3 @@ export function ended(signal) {
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
-
-/** Wait. */
-export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));

@@ -129,7 +129,7 @@ function drawHead(left, out) {
   const group = groups.find((one) => one.group === opened);
   const words = group?.guess ? `Likely ${nameOf(group.guess)}` : "No guess yet";
   const share =
-    group?.guess && typeof group.share === "number" ? `${percent(group.share)} of them are guessed so. ` : "";
+    group?.guess && typeof group.share === "number" ? `The model says so of ${percent(group.share)}. ` : "";
   const again = make(
     "button",
     {
@@ -148,8 +148,7 @@ function drawHead(left, out) {
       make(
         "p",
         { class: "dim" },
-        `${share}${plural(left, "clip")} of this group to label. Take out what does not belong, then ` +
-          `press a view.`,
+        `${share}${plural(left, "clip")} left to label. Take out what does not belong, then press a view.`,
       ),
     ),
     again,

@@ -41,6 +41,22 @@ export function guessWords(view, probability) {
   return typeof probability === "number" ? `${nameOf(view)} ${percent(probability)}` : nameOf(view);
 }
 
+/** "the file is empty" → "The file is empty." */
+export function sentence(text) {
+  const whole = capital(String(text || "it did not work").trim());
+  return whole + (/[.!?…]$/.test(whole) ? "" : ".");
+}
+
+/** "clip 3 of 12" → "Clip 3 of 12". */
+export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** What a Problem says is wrong and what to do, in whole sentences. */
+export const sentences = (problem) => [problem.what, problem.do].filter(Boolean).map(sentence).join(" ");
+
+/** What would help the model most, of the entries that /v1/progress gives. */
+export const helpWords = ({ view, patients }) =>
+  `${plural(patients, `more ${view} patient`)} would help most`;
+
 /** An instant of the audit trail in the reader's own time zone. */
 export const when = (text) => TIMES.format(new Date(text));
 
