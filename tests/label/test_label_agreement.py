@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from small_records import key, quick_records, say
 
 from apical.judge.intervals import draw_patients, expanded_levels
-from apical.label.agreement import FEWEST_PATIENTS, Confusion, agreement
+from apical.label.agreement import FEWEST_PATIENTS, agreement
 from apical.label.opinions import CANNOT_TELL, NOTHING, Said
 from apical.views import NO_VIEW, standard_vocabulary
 
@@ -126,18 +126,6 @@ def test_only_what_was_said_before_anybody_decided_counts(records):
     assert {(one.one, one.other): (one.clips, one.share) for one in again.pairs} == pairs
 
 
-def test_disputed_clips_wait_until_somebody_decides(records):
-    patients = {f"c{i}": f"p{i}" for i in range(4)}
-    told(records, "Anna", dict.fromkeys(patients, "A4C"))
-    told(records, "Ben", {"c0": "A2C", "c1": CANNOT_TELL, "c2": "A4C"})
-    assert agreement(records, patients, VOCABULARY).disputed == 2
-    say(records, "Anna", "c1", "A4C", "adjudication")
-    found = agreement(records, patients, VOCABULARY)
-    assert found.disputed == 1
-    pair = sorted(("A4C", "A2C"), key=VOCABULARY.names.index)
-    assert found.confusions == [Confusion(*pair, 1), Confusion("A4C", CANNOT_TELL, 1)]
-
-
 def test_figures_that_cannot_be_had_are_none(records):
     clips = [f"c{i}" for i in range(3 * FEWEST_PATIENTS)]
     told(records, "Anna", {clip: VIEWS[i % 2] for i, clip in enumerate(clips)})
@@ -162,7 +150,7 @@ def test_figures_that_cannot_be_had_are_none(records):
 
 def test_clips_of_no_known_patient_are_left_out_and_nothing_gives_nothing(records):
     empty = agreement(records, {}, VOCABULARY)
-    assert (empty.pairs, empty.selves, empty.disputed, empty.confusions) == ([], [], 0, [])
+    assert (empty.pairs, empty.selves, empty.confusions) == ([], [], [])
     told(records, "Anna", {"c1": "A4C", "c2": "A4C"})
     told(records, "Ben", {"c1": "A4C", "c2": "A2C"})
     say(records, "Ben", "c2", "A2C", "repeat")
@@ -181,3 +169,13 @@ def test_figures_depend_on_the_seed_and_not_on_who_labelled_what_first(records):
         for name, views in reversed(said.items()):
             told(others, name, dict(reversed(views.items())))
         assert first == agreement(others, patients, VOCABULARY, seed=1)
+
+
+def test_confusions_are_counted_whether_or_not_somebody_decided(records):
+    patients = {f"c{i}": f"p{i}" for i in range(4)}
+    told(records, "Anna", dict.fromkeys(patients, "A4C"))
+    told(records, "Ben", {"c0": "A2C", "c1": CANNOT_TELL, "c2": "A4C"})
+    say(records, "Anna", "c1", "A4C", "adjudication")
+    pair = sorted(("A4C", "A2C"), key=VOCABULARY.names.index)
+    found = agreement(records, patients, VOCABULARY).confusions
+    assert found == [Confusion(*pair, 1), Confusion("A4C", CANNOT_TELL, 1)]

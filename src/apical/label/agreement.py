@@ -19,7 +19,6 @@ from apical.judge.intervals import bootstrap, expanded_intervals, patient_confus
 from apical.judge.metrics import accuracy, kappa
 from apical.label.opinions import CANNOT_TELL, Said
 from apical.label.records import Records
-from apical.label.settle import settle
 from apical.views import NO_VIEW, Vocabulary
 
 FEWEST_PATIENTS = 5  # below, an interval would cover far less often than it says
@@ -89,13 +88,11 @@ class Agreement:
     Attributes:
         pairs: of annotators with a clip in common.
         selves: annotators with second looks.
-        disputed: clips that still wait for somebody to decide.
         confusions: the most frequent first.
     """
 
     pairs: list[Pair]
     selves: list[Self]
-    disputed: int
     confusions: list[Confusion]
 
 
@@ -135,7 +132,6 @@ def agreement(
     return Agreement(
         [Pair(one, other, len(said), *figures(said)) for (one, other), said in sorted(between.items())],
         [Self(name, len(said), *figures(said)) for name, said in sorted(within.items())],
-        _disputed(records),
         _confusions(blind.values(), (*vocabulary.names, NO_VIEW, CANNOT_TELL)),
     )
 
@@ -157,11 +153,6 @@ def _figures(answers: Sequence[_Answers], resamples: int, confidence: float, see
     if not interval.low < interval.high:  # also where they are no numbers
         return share, value, None, None
     return share, value, interval.low, interval.high
-
-
-def _disputed(records: Records) -> int:
-    decided = records.adjudications()
-    return sum(settle(opinions, decided.get(clip)).disputed for clip, opinions in records.opinions().items())
 
 
 def _confusions(clips: Iterable[Mapping[str, Said]], order: Sequence[str]) -> list[Confusion]:

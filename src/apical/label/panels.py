@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from apical.deploy.service.guard import problem
 from apical.label.advice import Layout
-from apical.label.agreement import agreement
+from apical.label.agreement import Agreement, agreement
 from apical.label.alike import alike
 from apical.label.opinions import check_annotator
 from apical.label.parts import Parts
@@ -174,12 +175,16 @@ def _add_progress(app: FastAPI, parts: Parts) -> None:
 
 def _add_review(app: FastAPI, parts: Parts) -> None:
     records, board = parts.records, parts.board
+    patients = dict(zip(board.clips.clip.tolist(), board.clips.patient.tolist(), strict=True))
+
+    @lru_cache(maxsize=1)
+    def agreed(version: int) -> Agreement:
+        return agreement(records, patients, parts.vocabulary)
 
     @app.get("/v1/agreement")
     def agree() -> dict[str, Any]:
         """How far annotators agree with each other and with themselves."""
-        patients = dict(zip(board.clips.clip.tolist(), board.clips.patient.tolist(), strict=True))
-        found = agreement(records, patients, parts.vocabulary)
+        found = agreed(records.version())
         return {
             "pairs": [asdict(pair) for pair in found.pairs],
             "selves": [asdict(own) for own in found.selves],

@@ -6,18 +6,16 @@ none stays busy after its parent, either; an idle one ends with the pipe.
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
 
 import cv2
 
-from apical.deploy.service.child import keep_quiet
 from apical.ingest.parallel import bound_memory
+from apical.label.apart import Apart
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,11 +37,10 @@ class Worker(Generic[Item, Result]):
     """
 
     def __init__(self, function: Callable[[Item], Result], *, seconds: float, memory_mb: int) -> None:
-        self._values = (function, seconds, memory_mb)
+        self._given = (function, seconds, memory_mb)
         self._longest = START_SECONDS + seconds
         self._lock = threading.Lock()
-        self._process: SpawnProcess | None = None
-        self._line: Connection | None = None
+        self._process: Apart | None = None
         self._stopped = False
 
     def start(self) -> None:
@@ -52,21 +49,7 @@ class Worker(Generic[Item, Result]):
         Raises:
             Died: it cannot be started, or the worker was stopped.
         """
-        with self._lock:
-            if self._stopped:
-                raise Died
-            if self._process is not None and self._process.is_alive():
-                return
-            self._end()
-            context = multiprocessing.get_context("spawn")
-            self._line, other = context.Pipe()
-            with other:  # closed here, so that the line ends when the process does
-                self._process = context.Process(target=_serve, args=(other, *self._values), daemon=True)
-                try:
-                    self._process.start()
-                except OSError:  # no more processes, files or memory
-                    self._process = None
-                    raise Died from None
+        self._started()
 
     def call(self, item: Item) -> Result:
         """The function's result for an item.
@@ -74,18 +57,15 @@ class Worker(Generic[Item, Result]):
         Raises:
             Died
         """
-        self.start()
-        line = self._line
+        process = self._started()
         try:
-            if line is None:
-                raise EOFError  # stopped meanwhile
-            line.send(item)
-            if not line.poll(self._longest):
+            process.send(item)
+            if not process.line.poll(self._longest):
                 raise EOFError
-            result: Result = line.recv()
+            result: Result = process.received()
         except (EOFError, OSError):
             with self._lock:
-                self._end()
+                process.end()
             raise Died from None
         return result
 
@@ -95,23 +75,27 @@ class Worker(Generic[Item, Result]):
             self._stopped = True
             if self._process is not None:
                 self._process.kill()
-                self._process.join()
 
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-        if self._line is not None:
-            self._line.close()
-        self._process = self._line = None
+    def _started(self) -> Apart:
+        with self._lock:
+            if self._stopped:
+                raise Died
+            if self._process is None or not self._process.is_alive:
+                if self._process is not None:
+                    self._process.end()
+                try:
+                    self._process = Apart(__name__, self._given, nice=0)
+                except OSError:  # no more processes, files or memory
+                    self._process = None
+                    raise Died from None
+            return self._process
 
 
-def _serve(line: Connection, function: Callable[[Any], Any], seconds: float, memory_mb: int) -> None:
+def run(line: Connection, given: tuple[Callable[[Any], Any], float, int]) -> None:
     """Call the function for what comes over the line, until that is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # is for the parent, which decides
+    function, seconds, memory_mb = given
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     cv2.setNumThreads(1)
-    keep_quiet()
     bound_memory(memory_mb)
     while True:
         try:

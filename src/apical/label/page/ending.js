@@ -25,10 +25,11 @@ export function showEnd(place, { skipped, queue, lookAgain, ask, usual }) {
   const again = skipped > 0 ? button(words, lookAgain, { id: "skipped-again", class: "main" }) : null;
   const [, view] = queue.split("view:");
   if (view) {
-    const how = "It learns what a view looks like from the first label of it: find one among the most useful, " +
-      "on the wall or on the map.";
+    const how = "It learns what a view looks like from the first label of it: find one among the most " +
+      "useful clips, on the wall or on the map.";
     return cover(place, "end", `The model knows no other clip that may be ${view}.`,
-      make("p", { class: "dim" }, how), row(again, button("Most useful first", usual), button("Ask again", ask)));
+      make("p", { class: "dim" }, how),
+      row(again, button("Most useful first", usual), button("Ask again", ask)));
   }
   const next = "Next: settle where annotators disagree, see what the model has learnt, or export the labels.";
   return cover(place, "end", "No clip is left to label. Thank you!",

@@ -14,6 +14,9 @@ const EXPORTS = [
 const IDENTITY =
   "DICOM reports carry the patient’s identity, as a PACS needs it to file them. Keep this file where " +
   "patient data may be kept.";
+const HIDDEN =
+  "They carry the patient’s identity, and this page shows none: it is to be started with " +
+  "--show-identifiers for them.";
 const MERGED = [
   ["labelled", "got a label"],
   ["changed", "changed their label"],
@@ -40,13 +43,14 @@ function exports() {
         type: "button",
         class: "export",
         "data-file": name,
+        disabled: reports && !session.shows_identifiers,
         "aria-describedby": `about-${name}`,
         onclick: () => attempt(said, button, () => download(name, said)),
       },
       title,
     );
     const words = make("p", { class: "dim", id: `about-${name}` }, about);
-    if (reports) words.append(make("strong", { class: "identity" }, `⚠ ${IDENTITY}`));
+    if (reports) words.append(make("strong", { class: "identity" }, session.shows_identifiers ? `⚠ ${IDENTITY}` : HIDDEN));
     return make("li", {}, button, words);
   };
   return part("Export", make("ul", { class: "exports" }, ...EXPORTS.map(entry)), said);
