@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from small_records import key, quick_records, say
 
 from apical.judge.intervals import draw_patients, expanded_levels
-from apical.label.agreement import FEWEST_PATIENTS, agreement
+from apical.label.agreement import FEWEST_PATIENTS, Confusion, agreement
 from apical.label.opinions import CANNOT_TELL, NOTHING, Said
 from apical.views import NO_VIEW, standard_vocabulary
 

@@ -176,15 +176,10 @@ def _add_labels(app: FastAPI, parts: Parts) -> None:
         events = move(name, key=wanted.key)
         parts.took(events)
         clips = list(dict.fromkeys(event.clip for event in events))
-        again = len(clips) == 1 and records.took_repeat_back(name, clips[0])  # it is to stay blind
-        return {"clips": clips, "said": None if again else _stands(events)} | parts.counts(name)
-
-
-def _stands(events: list[Event]) -> dict[str, Any] | None:
-    """What now stands of one clip."""
-    if len(events) != 1 or events[0].after.view is None:
-        return None
-    return asdict(events[0].after)
+        stands = None
+        if len(clips) == 1 and not records.took_repeat_back(name, clips[0]):  # that is to stay blind
+            stands = records.opinions_of(clips[0]).get(name)
+        return {"clips": clips, "said": stands and asdict(stands)} | parts.counts(name)
 
 
 def _said(parts: Parts, said: Said) -> Said:

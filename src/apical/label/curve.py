@@ -37,21 +37,21 @@ class Curve:
             except (ValueError, KeyError, TypeError):
                 continue
 
-    def add(self, advice: Advice) -> None:
+    def add(self, advice: Advice | None) -> None:
         """Keep what is said now, if something is; a later figure for as many labels takes the place."""
-        figures = advice.estimate
+        figures = None if advice is None else advice.estimate
         if figures is None or figures.macro_f1 is None:
             return
         point = {
-            "labels": advice.labels,
+            "labels": figures.labels,
             "f1": round(figures.macro_f1, 4),
             "low": None if figures.low is None else round(figures.low, 4),
             "high": None if figures.high is None else round(figures.high, 4),
         }
         with self._lock:
-            if self._points.get(advice.labels) == point:
+            if self._points.get(figures.labels) == point:
                 return
-            self._points[advice.labels] = point
+            self._points[figures.labels] = point
             try:
                 with self._path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(point) + "\n")

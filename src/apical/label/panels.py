@@ -130,6 +130,7 @@ def _add_progress(app: FastAPI, parts: Parts) -> None:
     def progress(annotator: Annotator = "") -> dict[str, Any]:
         """How far the labels have come, and how good the classifier is said to be."""
         advice = coach.advice
+        parts.curve.add(advice)
         figures = None if advice is None else advice.estimate
         by_view = {} if figures is None else {one.view: one for one in figures.views}
         views = []

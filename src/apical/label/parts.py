@@ -81,8 +81,7 @@ class Parts:
 
     def counts(self, annotator: str) -> dict[str, Any]:
         """Clips with a label, how many this annotator looked at, and how recent that is."""
-        if self.coach.advice is not None:
-            self.curve.add(self.coach.advice)
+        self.curve.add(self.coach.advice)
         return {
             "counts": {"labelled": self.board.labelled(), "own": self.records.counts(annotator)[1]},
             "version": self.records.version(),

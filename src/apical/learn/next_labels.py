@@ -140,7 +140,7 @@ def reason(pick: Pick, answers: Values | None, names: tuple[str, ...]) -> str:
         names: k views.
     """
     if pick.group >= 0 or answers is None:
-        return f"typical of group {pick.group + 1}: clips {pick.size}, labelled {pick.labelled}"
+        return f"typical of {pick.size} alike clips, {pick.labelled} of them labelled"
     second, first = answers[pick.row].argsort()[-2:]
     return f"unsure, {names[first]} or {names[second]}: labels of {names[first]} {pick.labelled}"
 

@@ -10,7 +10,7 @@ const TICKS = [0, 0.5, 1];
 const KAPPA =
   "Kappa says how much more often two agree than chance alone would have them: 1 is always, 0 is no " +
   "better than chance. " +
-  "The interval says how far from it other patients might lead.";
+  "With other patients it might lie anywhere in the interval.";
 
 /** Show the agreement in `place` until `signal` ends it. */
 export async function showAgreement(place, signal) {

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { make } from "./elements.js";
-import { Picks } from "./picks.js";
+import { Picks, mostlyGuessed } from "./picks.js";
 import { thumb } from "./player.js";
 import { whenReady } from "./waiting.js";
 import { guessWords, nameOf } from "./wording.js";
@@ -43,7 +43,7 @@ export async function showAlike(place, clip) {
   const known = items.filter((tile) => tile.label || tile.own);
   if (known.length > 0) about.append(` ${knownWords(known)}`);
   const picks = new Picks(wall, { kind: "alike", signal, labelled: () => showAlike(place, clip) });
-  const best = label ?? guess;
+  const best = label ?? mostlyGuessed(open);
   picks.show(open, { guess: best, none: "All clips like this one have a label." });
 }
 

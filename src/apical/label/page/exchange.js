@@ -50,7 +50,8 @@ function exports() {
       title,
     );
     const words = make("p", { class: "dim", id: `about-${name}` }, about);
-    if (reports) words.append(make("strong", { class: "identity" }, session.shows_identifiers ? `⚠ ${IDENTITY}` : HIDDEN));
+    const identity = session.shows_identifiers ? `⚠ ${IDENTITY}` : HIDDEN;
+    if (reports) words.append(make("strong", { class: "identity" }, identity));
     return make("li", {}, button, words);
   };
   return part("Export", make("ul", { class: "exports" }, ...EXPORTS.map(entry)), said);

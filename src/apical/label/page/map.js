@@ -7,7 +7,7 @@ import { Lasso } from "./lasso.js";
 import { Legend, NO_LABEL } from "./legend.js";
 import { coloursNow, marksOf } from "./marks.js";
 import { openAlike } from "./more.js";
-import { Picks } from "./picks.js";
+import { Picks, mostlyGuessed } from "./picks.js";
 import { Scatter } from "./scatter.js";
 import { onVersion, session } from "./state.js";
 import { whenReady } from "./waiting.js";
@@ -193,7 +193,7 @@ function took(test, ended) {
     probability: null,
   }));
   picks.show(tiles, {
-    guess: mostCommon(tiles.map((tile) => tile.guess)),
+    guess: mostlyGuessed(tiles),
     none: "There is no clip without a label in it.",
   });
   panel.querySelector(".pick")?.focus({ preventScroll: true });
@@ -206,12 +206,6 @@ function middlemost(places) {
   const [x, y] = [mean(points.x), mean(points.y)];
   const far = (place) => (points.x[place] - x) ** 2 + (points.y[place] - y) ** 2;
   return [...places].sort((a, b) => far(a) - far(b)).slice(0, MOST);
-}
-
-function mostCommon(values) {
-  const counts = new Map();
-  for (const value of values) if (value) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? null;
 }
 
 function invite() {

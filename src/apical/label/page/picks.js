@@ -20,6 +20,13 @@ const AGENT = [
   [false, "no"],
 ];
 
+/** The view that the model says of at least half of the tiles, or null: less is nothing to accept in one go. */
+export function mostlyGuessed(tiles) {
+  const counts = new Map();
+  for (const { guess } of tiles) counts.set(guess, (counts.get(guess) ?? 0) + 1);
+  return [...counts].find(([, count]) => 2 * count >= tiles.length)?.[0] ?? null;
+}
+
 /** One wall of picks; it lives until `signal` ends it. */
 export class Picks {
   #tiles = [];
@@ -36,7 +43,7 @@ export class Picks {
    * button that leaves all of them without a label.
    */
   constructor(place, { kind, signal, labelled, skipped = null }) {
-    Object.assign(this, { place, kind, labelled, skipped });
+    Object.assign(this, { place, kind, signal, labelled, skipped });
     this.count = make("p", { class: "pick-count", role: "status" });
     this.pager = make("div", { class: "pager" });
     const all = keyButton("pick-all", "All in", "+", () => this.takeIn(true));
@@ -107,7 +114,7 @@ export class Picks {
       await save("v1/batch", batch, { clip: clips[0], view });
       say(`${plural(clips.length, "clip")} labelled as ${nameOf(view)}. Undo takes all of them back.`);
       this.#turnBusy(false);
-      await this.labelled(view, clips, [...this.#out]);
+      if (!this.signal.aborted) await this.labelled(view, clips, [...this.#out]);
     } catch (problem) {
       if (typeof problem.status !== "number") throw problem;
       warn(sentences(problem));
@@ -249,6 +256,7 @@ export class Picks {
 
   /** Label all that are in as the model guesses. */
   accept() {
+    if (!this.#guess) return say("The model is not sure of these. Press the view that they show.");
     this.label(this.#guess);
   }
 

@@ -63,6 +63,7 @@ export function hide() {
 const ask = () => get(`v1/progress?annotator=${encodeURIComponent(annotator())}`);
 
 async function look() {
+  if (!showing) return; // the tab was left meanwhile
   const { signal } = showing;
   last += 1;
   const mine = last;
@@ -207,11 +208,21 @@ function drawCurve({ curve: points }) {
 
 function drawModel({ model, fine_tune: tuning }) {
   keepFocus(parts.model, () => {
-    const lines = [make("p", { class: "model-state" }, modelWords(model))];
-    if (model.state === "reading" && model.total > 0)
-      lines.push(make("progress", { max: model.total, value: model.done, "aria-label": "Clips read" }));
-    if (session.fine_tune)
-      lines.push(make("p", { class: "tune-state" }, tuningWords(tuning)), tuneButton(tuning));
+    const far = ({ state, done, total }, when, name) =>
+      state === when && total > 0
+        ? make("progress", { max: total, value: done, "aria-label": name })
+        : null;
+    const lines = [
+      make("p", { class: "model-state" }, modelWords(model)),
+      far(model, "reading", "Clips read"),
+      ...(session.fine_tune
+        ? [
+            make("p", { class: "tune-state" }, tuningWords(tuning)),
+            far(tuning, "running", "Fine-tuning"),
+            tuneButton(tuning),
+          ]
+        : []),
+    ].filter(Boolean);
     parts.model.replaceChildren(make("h2", {}, "The model"), ...lines);
   });
 }
@@ -229,14 +240,15 @@ function modelWords({ state, done, total, name, labels }) {
 }
 
 function tuningWords({ state, labels, minutes }) {
-  const took = typeof minutes === "number" ? `, ${plural(Math.round(minutes), "minute")}` : "";
+  const whole = Math.round(minutes ?? 0);
+  const took = whole > 0 ? `, ${plural(whole, "minute")}` : "";
   return (
     {
       off:
         "Fine-tuning teaches the whole network, not just its last layer. It takes minutes, and " +
         "labelling goes on meanwhile.",
       waiting: "Fine-tuning waits for its turn.",
-      running: `Fine-tuning goes on, with ${plural(labels, "label")}${took} so far.`,
+      running: `Fine-tuning goes on, with ${plural(labels, "label")}${took && `${took} so far`}.`,
       done: `Fine-tuned with ${plural(labels, "label")}${took}.`,
       failed: "Fine-tuning has failed; the model from before is still used.",
     }[state] ?? state

@@ -4,7 +4,7 @@ import { hideAlike, showAlike } from "./alike.js";
 import { annotator, get } from "./api.js";
 import { bar, make } from "./elements.js";
 import { alikeAsked } from "./more.js";
-import { Picks } from "./picks.js";
+import { Picks, mostlyGuessed } from "./picks.js";
 import { onVersion } from "./state.js";
 import { whenReady } from "./waiting.js";
 import { nameOf, number, percent, plural } from "./wording.js";
@@ -122,12 +122,13 @@ async function open(which, byHand = false) {
     group.unlabelled = out.size; // nothing of it is left to look at, whatever the list said
     return open(nextGroup());
   }
-  picks.show(tiles, { guess: group?.guess, none: "All that is left of this group was taken out." });
+  picks.show(tiles, { guess: mostlyGuessed(tiles), none: "All that is left of this group was taken out." });
 }
 
 function drawHead(left, out) {
   const group = groups.find((one) => one.group === opened);
-  const words = group?.guess ? `Likely ${nameOf(group.guess)}` : "No guess yet";
+  const how = group?.share >= 0.5 ? "Likely" : "Mixed, most often";
+  const words = group?.guess ? `${how} ${nameOf(group.guess)}` : "No guess yet";
   const share =
     group?.guess && typeof group.share === "number" ? `The model says so of ${percent(group.share)}. ` : "";
   const again = make(
