@@ -1,8 +1,8 @@
 """What the labelling page allows: a scripted annotator labels through the real page in Chromium.
 
-It knows each clip's view from the catalogue, and says another one in a share of the cases. Keys are pressed
-as soon as a picture is on the screen, so labels a minute are what page and server allow, not what a person
-can. A step is the time from the key to the next picture painted, by the page's own clock.
+It knows each clip's view from the catalogue, and says another one in a share of the cases. Without --pause
+keys are pressed as soon as a picture is on the screen, so labels a minute are what page and server allow, not
+what a person can. A step is the time from the key to the next picture painted, by the page's own clock.
 
 With --clips N the catalogue is that of N clips: those of the store, each with new ids and patients again
 and again, so that features and pictures are real. The files of the copies are not there, so their pictures
@@ -128,8 +128,10 @@ def until_read(address: str) -> float:
     return time.monotonic() - begun
 
 
-def annotate(page: Page, keys: dict[str, str], truth: dict[str, str], labels: int, errors: float) -> float:
-    """Label so many clips; seconds."""
+def annotate(
+    page: Page, keys: dict[str, str], truth: dict[str, str], labels: int, errors: float, pause: float
+) -> float:
+    """Label so many clips, after a look of `pause` seconds at each; seconds in all."""
     generator = np.random.default_rng(0)
     views = sorted(set(truth.values()))
     begun = time.monotonic()
@@ -137,6 +139,7 @@ def annotate(page: Page, keys: dict[str, str], truth: dict[str, str], labels: in
         page.wait_for_selector(READY)
         clip = str(page.get_attribute("#cine", "data-clip"))
         wrong = generator.random() < errors
+        page.wait_for_timeout(1000 * pause)
         page.keyboard.press(keys[str(generator.choice(views)) if wrong else truth[clip]])
         while page.get_attribute("#cine", "data-clip") == clip:
             page.wait_for_timeout(1)
@@ -150,6 +153,7 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, help="run folder of a pre-training")
     parser.add_argument("--labels", type=int, default=300)
     parser.add_argument("--errors", type=float, default=0.03, help="share of labels that are wrong")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds of a look at each clip")
     parser.add_argument("--clips", type=int, help="so many, by copies")
     parser.add_argument("--chromium", default=shutil.which("chromium"))
     options = parser.parse_args()
@@ -179,7 +183,7 @@ def report(address: str, truth: dict[str, str], options: argparse.Namespace) -> 
                 print(f"the model had read {ask(address, '/v1/session')['clips']} clips after "
                       f"{until_read(address):.0f} s more")  # fmt: skip
             page.goto(address)
-            seconds = annotate(page, keys, truth, options.labels, options.errors)
+            seconds = annotate(page, keys, truth, options.labels, options.errors, options.pause)
             steps = np.array(page.evaluate("window.apicalTimes"))
             middle, most = np.percentile(steps, [50, 99])
             print(
