@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -243,6 +244,29 @@ def curves(ground: Field, options: argparse.Namespace) -> None:
         print(f"macro F1 gained by labels in {FURTHER} more patients of\n" + table(rows))
 
 
+def draw(lines: list[dict[str, object]], out: Path) -> None:
+    """The curves of the log, one thin line a seed and their mean, as a picture."""
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for chooser, colour, name in (
+        ("random", "#d55e00", "random order"),
+        ("page", "#0072b2", "the page's choice"),
+    ):
+        of_seed: dict[object, list[tuple[int, float]]] = {}
+        for line in lines:
+            if line["chooser"] == chooser:
+                of_seed.setdefault(line["seed"], []).append(
+                    (int(str(line["labels"])), float(str(line["f1"])))
+                )
+        curves = np.array([sorted(points) for points in of_seed.values()])
+        for curve in curves:
+            axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=0.8)
+        axes.plot(*curves.mean(axis=0).T, color=colour, label=name, linewidth=2)
+    axes.axhline(GOAL, color="#55606c", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="labels", ylabel="macro F1, 13 views, test patients", ylim=(0.35, 1))
+    axes.legend(loc="lower right", frameon=False)
+    figure.savefig(out, dpi=140)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("frames", type=Path)
@@ -256,11 +280,14 @@ def main() -> None:
     parser.add_argument("--errors", type=float, default=0.0, help="share of labels that are wrong")
     parser.add_argument("--help-views", dest="help", action="store_true", help="judge what would help most")
     parser.add_argument("--log", type=Path, help="a line of JSON for each dozen of labels")
+    parser.add_argument("--picture", type=Path, help="PNG of the curves; needs --log")
     options = parser.parse_args()
     torch.set_num_threads(1)
     ground = field(options)
     print(f"{len(ground.pool)} clips to label, {len(ground.judged)} that judge", flush=True)
     curves(ground, options)
+    if options.picture is not None:
+        draw([json.loads(line) for line in options.log.read_text().splitlines()], options.picture)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from apical.label.advice import Estimate, ViewFigures
-from apical.label.estimate import estimate, most_help
+from apical.label.estimate import FEWEST, estimate, most_help
 
 NAMES = ("PLAX", "A4C", "A2C", "A5C")
 
@@ -45,6 +45,15 @@ def test_a_view_of_one_patient_is_not_judged_and_does_not_count():
     found = estimate(answers_for(more[1]), more[0], more[2], NAMES)
     assert found.views[3] == ViewFigures("A5C", 1, 2, None, None, None)
     assert found.macro_f1 == pytest.approx(f1_score(label, said, average="macro"))
+
+
+@pytest.mark.parametrize(("patients", "has_limits"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_too_few_patients_make_no_interval(patients, has_limits):
+    label, said, patient = drawn(1, patients=patients)
+    found = estimate(answers_for(said), label, patient, NAMES)
+    assert found.macro_f1 is not None
+    for one in (*found.views[:3], found):
+        assert (one.low is not None, one.high is not None) == (has_limits, has_limits)
 
 
 def test_clips_without_a_label_and_labels_that_could_not_be_answered_have_no_part():

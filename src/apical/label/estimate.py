@@ -18,6 +18,7 @@ from apical.judge.metrics import Counts, Figures, f1, mean_f1
 from apical.label.advice import Estimate, Help, Rows, ViewFigures
 
 TWO = 2  # patients that make a view judgeable
+FEWEST = 5  # patients that make an interval: of fewer it covers far less often than it says
 RESAMPLES = 1000
 ENOUGH_PATIENTS = 5
 STEP = 3  # patients asked for where a view has enough and is not known well
@@ -35,6 +36,9 @@ def estimate(
         patient: (n,) codes.
         names: k views.
         seed: fixes the draws of patients.
+
+    Returns:
+        figures; without limits where fewer than `FEWEST` patients make them.
     """
     labelled = label >= 0
     answers, label, patient = answers[labelled], label[labelled], patient[labelled]
@@ -53,18 +57,20 @@ def estimate(
         found = expanded_intervals(bootstrap(tables[None], figures, resamples=RESAMPLES, seed=seed))
         intervals = [None if np.isnan(one.value) else one for one in found]
     of_views = [
-        ViewFigures(name, int(patients[view]), int(clips[view]), *_limits(intervals[view]))
+        ViewFigures(name, int(patients[view]), int(clips[view]), *_limits(intervals[view], patients[view]))
         for view, name in enumerate(names)
     ]
     judgeable = sum(one.f1 is not None for one in of_views)
-    macro = _limits(intervals[-1] if judgeable >= TWO else None)
+    everybody = len(np.unique(patient[judged]))
+    macro = _limits(intervals[-1] if judgeable >= TWO else None, everybody)
     return Estimate(of_views, *macro, labels=int(labelled.sum()))
 
 
-def _limits(interval: Interval | None) -> tuple[float | None, float | None, float | None]:
+def _limits(interval: Interval | None, patients: int) -> tuple[float | None, float | None, float | None]:
     if interval is None:
         return None, None, None
-    low, high = (None if np.isnan(one) else float(one) for one in (interval.low, interval.high))
+    limits = (interval.low, interval.high) if patients >= FEWEST else (np.nan, np.nan)
+    low, high = (None if np.isnan(one) else float(one) for one in limits)
     return float(interval.value), low, high
 
 

@@ -107,7 +107,9 @@ function drawHead({ labels, clips, own, today, per_minute: pace, disputed, macro
         "span",
         { class: "dim" },
         macro
-          ? `95 % interval ${interval(macro.low, macro.high)}`
+          ? typeof macro.low === "number"
+            ? `95 % interval ${interval(macro.low, macro.high)}`
+            : "of too few patients for an interval"
           : model.state === "ready"
             ? "It is estimated once some views have labels of a few patients each."
             : "It comes as soon as the model has learnt.",

@@ -53,9 +53,9 @@ export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** What a Problem says is wrong and what to do, in whole sentences. */
 export const sentences = (problem) => [problem.what, problem.do].filter(Boolean).map(sentence).join(" ");
 
-/** What would help the model most, of the entries that /v1/progress gives. */
+/** Where help is needed most, of the entries that /v1/progress gives. */
 export const helpWords = ({ view, patients }) =>
-  `${plural(patients, `more ${view} patient`)} would help most`;
+  `${view} is known worst: ${plural(patients, "more patient")} could help`;
 
 /** An instant of the audit trail in the reader's own time zone. */
 export const when = (text) => TIMES.format(new Date(text));
