@@ -39,17 +39,20 @@ def key() -> str:
     return f"{next(KEYS):032x}"
 
 
-def write_ground(folder: Path, patients: int = 8, times: int = 2, labelled: int = 0) -> dict[str, str]:
+def write_ground(
+    folder: Path, patients: int = 8, times: int = 2, labelled: int = 0, before: str = ""
+) -> dict[str, str]:
     """Write ``frames`` and ``catalogue.parquet``; the views of the clips by their ids.
 
-    The last patient is a test patient; the clips of the first `labelled` ones have labels.
+    The last patient is a test patient; the clips of the first `labelled` ones have labels. Ids begin with
+    `before`.
     """
     generator = np.random.default_rng(0)
     truth, rows, frames = {}, [], []
     for patient in range(patients):
         for number in range(times * len(VIEWS)):
             view = VIEWS[number % len(VIEWS)]
-            clip = f"{patient:02}-{number:02}-{generator.integers(1 << 30):08x}"
+            clip = f"{before}{patient:02}-{number:02}-{generator.integers(1 << 30):08x}"
             truth[clip] = view
             rows.append(
                 {
@@ -140,7 +143,10 @@ def parts_of(folder: Path, state: Path, truth: dict[str, str], token: str | None
     records = Records(state / "labels.sqlite")
     board = Board(folder / "frames", catalogue, records, VOCABULARY, settings.splits)
     coach = FakeCoach([VOCABULARY.names.index(truth[clip]) for clip in board.clips.clip])
-    pictures = Pictures(FrameStore.open(folder / "frames"), read_catalogue(catalogue), state / "pictures")
+    nothing = read_catalogue(catalogue).with_columns(
+        problem=pl.lit("the file is not there")
+    )  # starts no decoder
+    pictures = Pictures(FrameStore.open(folder / "frames"), nothing, state / "pictures")
     return Parts(
         catalogue, state, VOCABULARY, records, board, Tasks(board, records, settings), coach,
         Curve(state / "curve.jsonl"), pictures, settings, Token(token),

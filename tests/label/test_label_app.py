@@ -1,6 +1,7 @@
 """The labelling page's server over HTTP: what is said is kept, and counts."""
 
 import sqlite3
+from urllib.parse import quote
 
 import numpy as np
 from labelling_ground import HOME, VIEWS, VOCABULARY, following, key, parts_of, say, write_ground
@@ -157,6 +158,21 @@ def test_pictures_come_with_their_shape(site):
         assert (answer.headers["x-cine-frames"], answer.headers["x-cine-source"]) == ("4", "store")
     assert client.get("/v1/reference/A4C").content[:2] == b"\xff\xd8"
     assert client.get("/v1/reference/nothing").status_code == 404
+
+
+def test_ids_may_hold_a_slash(tmp_path):
+    truth = write_ground(tmp_path, patients=2, times=1, before="site/exam 1/")
+    parts = parts_of(tmp_path, tmp_path / "state", truth)
+    client = TestClient(make_app(parts), base_url=HOME)
+    item = following(client)["items"][0]
+    assert item["clip"].startswith("site/exam 1/")
+    path = f"/v1/clips/{quote(item['clip'], safe='')}"
+    for end in ("", "/cine?size=small", "/alike"):
+        assert client.get(path + end).status_code == 200, end
+    say(client, item, "A4C")
+    assert following(client, queue=f"clip:{item['clip']}")["items"][0]["said"]["view"] == "A4C"
+    parts.pictures.stop()
+    parts.records.close()
 
 
 def test_tables_out_and_in(make, ground):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from apical.label.tasks import Tasks
 from apical.views import Vocabulary
 
 PACE_MINUTES = 10
-LATEST = 1000  # events that are looked through for figures of an annotator's day
 
 
 @dataclass(frozen=True)
@@ -91,12 +90,10 @@ class Parts:
         """Clips an annotator answered today (by the server's clock), and a minute lately; None if none."""
         now = datetime.now(UTC)
         midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-        answers = [
-            event
-            for event in self.records.history(annotator=annotator, limit=LATEST)
-            if event.kind not in ("undo", "redo", "import")
-        ]
-        ages = [(now - datetime.fromisoformat(event.at)).total_seconds() / 60 for event in answers]
-        today = sum(datetime.fromisoformat(event.at) >= midnight for event in answers)
+        begin = min(midnight.astimezone(UTC), now - timedelta(minutes=PACE_MINUTES))
+        answers = self.records.answered(annotator, begin.isoformat(timespec="milliseconds"))
+        times = [datetime.fromisoformat(at) for at in answers]
+        ages = [(now - at).total_seconds() / 60 for at in times]
         recent = [age for age in ages if age < PACE_MINUTES]
-        return today, len(recent) / max(max(recent), 1.0) if len(recent) > 1 else None
+        pace = len(recent) / max(*recent, 1.0) if len(recent) > 1 else None
+        return sum(at >= midnight for at in times), pace

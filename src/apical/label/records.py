@@ -322,6 +322,15 @@ class Records(Database):
         )
         return [event_of(row) for row in rows]
 
+    def answered(self, annotator: str, since: str) -> list[str]:
+        """When an annotator answered for clips since a time, oldest first; both as `Event.at` has them."""
+        rows = self._all(
+            "SELECT at FROM events WHERE annotator = ? AND at >= ? AND kind NOT IN ('undo', 'redo', 'import')"
+            " ORDER BY number",
+            [annotator, since],
+        )
+        return [str(row[0]) for row in rows]
+
     def events_after(self, number: int) -> Iterator[Event]:
         """Events with greater numbers, oldest first; also those that are written meanwhile."""
         while rows := self._all(
