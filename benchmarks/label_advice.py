@@ -4,7 +4,7 @@ next: labels are given to clips in batches of twelve, those that `what_next` nam
 is taught after each batch (with --propagate, by labels spread over the graph and whole exams). Two pools: the
 training clips as they are, and without the rare views' clips of four patients in five, so that they are rare
 indeed. Curves are means over seeds; the last column says with how many labels a curve first reaches what
-random choice has with 240.
+random choice has with all (--most).
 
 check: a share of the labels of common views is changed to another view, at random or to the one that it is
 confused with most, and suspects are listed. Precision is the share of suspects that were changed, recall
@@ -38,7 +38,7 @@ from phantom_lab import table
 
 VIEWS = standard_vocabulary().names
 IS_RARE = np.isin(VIEWS, RARE)
-BATCH, MOST = 12, 240
+BATCH = 12
 SETTINGS = TrainSettings(method="label-propagation")
 FIT = {"penalty": SETTINGS.probe_penalty, "adjustment": SETTINGS.imbalance.adjustment}
 
@@ -94,7 +94,9 @@ class Ground:
         )
 
 
-def curve(ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, *, spread: bool) -> list[float]:
+def curve(
+    ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, most: int, *, spread: bool
+) -> list[float]:
     """Rare-view F1 after each batch of labels."""
     rows = np.flatnonzero(kept)
     generator = np.random.default_rng(seed)
@@ -102,7 +104,7 @@ def curve(ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, *, s
     features, truth, patient = ground.features[rows], ground.pool.label[rows], ground.pool.patient_code[rows]
     label = np.full(len(rows), -1)
     found = []
-    for _ in range(MOST // BATCH):
+    for _ in range(most // BATCH):
         if chooser == "random":
             picked = generator.permutation(np.flatnonzero(label < 0))[:BATCH]
         else:
@@ -123,26 +125,28 @@ def curve(ground: Ground, kept: NDArray[np.bool_], chooser: str, seed: int, *, s
     return found
 
 
-def judge_next(ground: Ground, seeds: int, *, spread: bool) -> None:
+def judge_next(ground: Ground, seeds: int, most: int, *, spread: bool) -> None:
     """Print the curves of both pools."""
-    steps = (BATCH, 2 * BATCH, 4 * BATCH, 8 * BATCH, 12 * BATCH, MOST)
+    steps = sorted({min(step * BATCH, most) for step in (1, 2, 4, 8, 12)} | {most})
     rows = [["pool", "chosen by", *map(str, steps), "labels to random's last"]]
     pools = {"as it is": np.ones(len(ground.pool), bool), "rare made rarer": ground.without_most_rare()}
     for name, kept in pools.items():
         curves = {
-            chooser: np.array([curve(ground, kept, chooser, seed, spread=spread) for seed in range(seeds)])
+            chooser: np.array(
+                [curve(ground, kept, chooser, seed, most, spread=spread) for seed in range(seeds)]
+            )
             for chooser in ("random", "what_next")
         }
         goal = curves["random"].mean(axis=0)[-1]
         for chooser, values in curves.items():
             mean = values.mean(axis=0)
             reached = np.flatnonzero(mean >= goal)
-            first = str(BATCH * (reached[0] + 1)) if len(reached) else f"> {MOST}"
+            first = str(BATCH * (reached[0] + 1)) if len(reached) else f"> {most}"
             rows.append([name, chooser, *(f"{mean[step // BATCH - 1]:.3f}" for step in steps), first])
     print(table(rows), flush=True)
 
 
-def judge_check(ground: Ground, seeds: int) -> None:
+def judge_check(ground: Ground, seeds: int, shares: list[float]) -> None:
     """Print precision and recall of suspects, and what wrong labels cost."""
     pool, features = ground.pool, ground.features
     kinds = ("at random", "to the view it is confused with")
@@ -152,7 +156,7 @@ def judge_check(ground: Ground, seeds: int) -> None:
     confused = np.zeros((len(VIEWS), len(VIEWS)))
     np.add.at(confused, truth, np.exp(clean))
     np.fill_diagonal(confused, 0)
-    for share in (0.0, 0.05, 0.1, 0.2):
+    for share in shares:
         for kind in kinds if share else kinds[:1]:
             figures = []
             for seed in range(seeds):
@@ -188,12 +192,16 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True, help="run folder of a pre-training")
     parser.add_argument("--split", default="test", choices=["validation", "test"], help="whose clips judge")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--most", type=int, default=240, help="labels; a multiple of a dozen")
+    parser.add_argument(
+        "--shares", type=float, nargs="+", default=[0.0, 0.05, 0.1, 0.2], help="of wrong labels"
+    )
     parser.add_argument("--propagate", action="store_true", help="spread labels over the graph as well")
     options = parser.parse_args()
     ground = Ground(options)
     print(f"{len(ground.pool)} clips of training patients, {len(ground.judge)} that judge")
-    judge_next(ground, options.seeds, spread=options.propagate)
-    judge_check(ground, options.seeds)
+    judge_next(ground, options.seeds, options.most, spread=options.propagate)
+    judge_check(ground, options.seeds, options.shares)
 
 
 if __name__ == "__main__":

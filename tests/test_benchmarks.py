@@ -114,7 +114,12 @@ def test_a_ground_of_exams_is_made_and_advice_on_labels_judged_on_it(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "study_grounds.py", "phantom", "--work", tmp_path]
     subprocess.run([*command, "--patients", "12"], check=True, capture_output=True)
     words = (tmp_path / "frames", tmp_path / "catalogue.parquet", "--encoder", "shipped", "--seeds", "1")
-    assert last_line("label_advice", *words).split()[:4] == ["20%", "to", "the", "view"]
+    few_labels = ("--most", "24", "--shares", "0.2")
+    assert last_line("label_advice", *words, *few_labels).split()[:4] == ["20%", "to", "the", "view"]
+    picture = ("--log", tmp_path / "log.jsonl", "--picture", tmp_path / "curve.png")
+    last_line("labelling_curve", *words, "--most", "24", *picture)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 4  # two choosers, twice a dozen labels
+    assert (tmp_path / "curve.png").stat().st_size > 1000
     ground = (tmp_path / "frames", tmp_path / "catalogue.parquet")
     few = ("--budgets", "2", "--beside", "exams teach one round")
     parts = last_line("exam_parts", *ground, "--encoders", "shipped", "--draws", "1", *few)
