@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import threading
 from collections.abc import Callable
@@ -82,7 +83,7 @@ def label(
                 "no clip is on offer: all are of patients that validate or test",
                 "give splits anew ('apical labels split'), or name them in the settings ('splits')",
             )
-        write_logs()
+        write_logs(level=logging.WARNING)  # a line for each request is for services
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no picture of the memory on the disk
         pictures = Pictures(
             frames, table, folder / "pictures",

@@ -22,13 +22,13 @@ def log(event: str, *, level: int = logging.INFO, **figures: str | float | bool 
     _log.log(level, event, extra={"figures": figures})
 
 
-def write_logs(stream: IO[str] | None = None) -> None:
-    """Let all of this process's logs go to a stream (stderr by default) as JSON, and nowhere else."""
+def write_logs(stream: IO[str] | None = None, level: int = logging.INFO) -> None:
+    """Let this process's logs from a level on go to a stream (stderr by default) as JSON, nowhere else."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Json())
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.WARNING
-    _log.setLevel(logging.INFO)
+    _log.setLevel(level)
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if isinstance(logger, logging.Logger) and name.partition(".")[0] in ("uvicorn", "pynetdicom"):
             logger.handlers, logger.propagate = [], True
