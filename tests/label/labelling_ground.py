@@ -180,12 +180,14 @@ def following(client, annotator="anna", queue="useful", count=8, without=""):
     return answer.json()
 
 
+def body_of(item, view):
+    """What the page sends as an answer."""
+    answer = {"task": item["task"], "said": {"view": view}, "seen": item["seen"]}
+    return answer | {"key": key(), "shown": False, "seconds": 1.5}
+
+
 def say(client, item, view, expect=200, **changes):
-    body = {
-        "task": item["task"], "said": {"view": view}, "key": key(), "shown": False, "seconds": 1.5,
-        "seen": item["seen"],
-    } | changes  # fmt: skip
-    answer = client.post("/v1/labels", json=body)
+    answer = client.post("/v1/labels", json=body_of(item, view) | changes)
     assert answer.status_code == expect, answer.text
     return answer.json()
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from labelling_ground import following, key, parts_of, say
+from labelling_ground import body_of, following, key, parts_of, say
 
 from apical.errors import CannotDo
 from apical.label.app import MOST_BODY
@@ -44,14 +44,7 @@ BAD_LABELS = [
 def test_what_is_no_label_is_refused_and_not_kept(site, change):
     parts, client = site
     item = following(client)["items"][0]
-    body = {
-        "task": item["task"],
-        "said": {"view": "A4C"},
-        "key": key(),
-        "shown": False,
-        "seconds": 1,
-        "seen": 0,
-    }
+    body = body_of(item, "A4C")
     answer = client.post("/v1/labels", json=body | change)
     assert answer.status_code in (400, 422)
     assert set(answer.json()) == {"problem", "do"}
@@ -81,14 +74,7 @@ def test_no_path_leads_out_of_the_catalogue(site, path, place):
 def test_another_sites_page_can_change_nothing(site):
     parts, client = site
     item = following(client)["items"][0]
-    body = {
-        "task": item["task"],
-        "said": {"view": "A4C"},
-        "key": key(),
-        "shown": False,
-        "seconds": 1,
-        "seen": 0,
-    }
+    body = body_of(item, "A4C")
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}):
         assert client.post("/v1/labels", json=body, headers=headers).status_code == 403
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labelling_ground import key
+from labelling_ground import body_of
 
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.cli import run
@@ -61,14 +61,7 @@ def ask(address, path, body=None, **headers):
 def label(address, view, count=1):
     items = ask(address, f"/v1/next?annotator=anna&count={count}")["items"]
     for item in items:
-        body = {
-            "task": item["task"],
-            "said": {"view": view},
-            "key": key(),
-            "shown": False,
-            "seen": item["seen"],
-        }
-        ask(address, "/v1/labels", body)
+        ask(address, "/v1/labels", body_of(item, view))
     return [item["clip"] for item in items]
 
 
@@ -115,9 +108,7 @@ def test_the_coach_reads_the_clips_and_learns(way, catalogue, tmp_path):
         until(lambda: ask(address, "/v1/progress")["model"]["name"])
         for _ in range(12):
             (item,) = ask(address, "/v1/next?annotator=anna&count=1")["items"]
-            said = {"view": truth[item["clip"]] or "none"}
-            body = {"task": item["task"], "said": said, "key": key(), "shown": False, "seen": item["seen"]}
-            ask(address, "/v1/labels", body)
+            ask(address, "/v1/labels", body_of(item, truth[item["clip"]] or "none"))
         last = ask(address, "/v1/history?limit=1")["events"][0]["number"]
         until(lambda: str(last) in ask(address, "/v1/progress")["model"]["name"])
         (item,) = ask(address, "/v1/next?annotator=anna&count=1")["items"]

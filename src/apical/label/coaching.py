@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from apical.errors import ApicalError
 from apical.label.advice import Advice, Layout

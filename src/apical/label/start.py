@@ -14,6 +14,7 @@ from apical.config import LabelSettings
 from apical.deploy.service.connections import BACKLOG, connections_for, raise_file_limit
 from apical.deploy.service.listening import (
     address_of,
+    check_extras,
     listener_of,
     own_folder,
     run,
@@ -65,7 +66,7 @@ def label(
             server uses the folder, or the address is taken.
         WrongCall: the catalogue has labels that the vocabulary lacks.
     """
-    _check_extras()
+    check_extras("the labelling page", "fastapi", "uvicorn")
     from apical.label.app import make_app
 
     vocabulary = vocabulary or standard_vocabulary()
@@ -125,14 +126,3 @@ def _check_encoder(encoder: Path) -> None:
         raise CannotDo(
             f"'{encoder.name}' is no finished pre-training run", "give a folder that 'apical pretrain' made"
         )
-
-
-def _check_extras() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise CannotDo(
-            f"the labelling page needs {error.name}, which is not installed",
-            "install it with: pip install 'apical[serve]'",
-        ) from None

@@ -124,7 +124,11 @@ class Tasks:
             return self._mixed(annotator, new, self._seen_before(annotator, without)), left
         if kind == "view" and name in self._board.vocabulary.names:
             rows = [] if advice is None else advice.by_view.get(self._board.vocabulary.names.index(name), [])
-            found = [Wanted(self._clip(row), "single", f"may be {name}") for row in rows if self._open(row)]
+            found = [
+                Wanted(self._clip(row), "single", f"may be {name}")
+                for row in rows
+                if self._board.is_open(row)
+            ]
             found = [one for one in found if self._is_free(one.clip, annotator, without)]
             return iter(found), len(found)
         if kind == "clip" and name in self._board.row:
@@ -141,7 +145,7 @@ class Tasks:
     def _new(self, annotator: str, advice: Advice | None, without: set[str]) -> tuple[Iterator[Wanted], int]:
         """Clips of which nobody has said anything, the most useful first; then the others by patients."""
         rows = self._board.open_rows()
-        picks = [] if advice is None else [pick for pick in advice.picks if self._open(pick.row)]
+        picks = [] if advice is None else [pick for pick in advice.picks if self._board.is_open(pick.row)]
         first = (Wanted(self._clip(pick.row), "single", _blind(pick.reason)) for pick in picks)
         picked = {pick.row for pick in picks}
         why = "the model is still reading the clips" if advice is None else "not labelled yet"
@@ -164,12 +168,13 @@ class Tasks:
 
         What counts is what the annotator was shown in all, for the page asks for a few at a time.
         """
+        seen = (replace(one, why=self._reason.get(annotator, "")) for one in seen)
         while True:
             due = self._new_since[annotator] >= BETWEEN
             again = next(seen, None) if due else None
             if again is not None:
                 self._new_since[annotator] = 0
-                yield replace(again, why=self._reason.get(annotator, ""))
+                yield again
             elif (one := next(new, None)) is not None:
                 self._new_since[annotator] += 1
                 self._reason[annotator] = one.why
@@ -227,9 +232,6 @@ class Tasks:
     def _is_free(self, clip: str, annotator: str, without: set[str]) -> bool:
         who, until = self._leases.get(clip, (annotator, 0.0))
         return clip not in without and (who == annotator or until < time.monotonic())
-
-    def _open(self, row: int) -> bool:
-        return self._board.is_open(row)
 
     def _clip(self, row: int) -> str:
         return str(self._board.clips.clip[row])

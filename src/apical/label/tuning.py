@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from apical.catalogue import read_catalogue, write_catalogue
 from apical.config import TrainSettings

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,22 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 GRACE = 5  # seconds for requests that are under way when the server is stopped
+
+
+def check_extras(what: str, *modules: str) -> None:
+    """See that all modules can be imported that `what` needs.
+
+    Raises:
+        CannotDo: one is not installed.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise CannotDo(
+                f"{what} needs {error.name}, which is not installed",
+                "install it with: pip install 'apical[serve]'",
+            ) from None
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from apical.deploy.service.child import Document, Looker, Opener
 from apical.deploy.service.connections import BACKLOG, connections_for, raise_file_limit
 from apical.deploy.service.listening import (
     address_of,
+    check_extras,
     listener_of,
     own_folder,
     run,
@@ -30,7 +31,6 @@ from apical.deploy.service.queue import Queue
 from apical.deploy.service.spool import Spool, cannot_write_state
 from apical.deploy.service.tidying import keep_tidy
 from apical.deploy.service.worker import Workers
-from apical.errors import CannotDo
 
 if TYPE_CHECKING:
     from apical.deploy.service.schemas import Notice
@@ -78,7 +78,7 @@ def serve(
         CannotDo: an extra is not installed, the bundle or the folder cannot be used, another server uses it,
             or the address is taken.
     """
-    _check_extras()
+    check_extras("the service", "fastapi", "prometheus_client", "python_multipart", "uvicorn")
     from apical.deploy.service.app import Parts, make_app
     from apical.deploy.service.metrics import Metrics
 
@@ -127,19 +127,6 @@ def serve(
 def _uses_gpu(settings: ServeSettings) -> bool:
     """CUDA asks for more addresses than there is memory, so that no limit of these can be set."""
     return settings.device == "cuda" or (settings.device == "auto" and has_gpu_driver())
-
-
-def _check_extras() -> None:
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise CannotDo(
-            f"the service needs {error.name}, which is not installed",
-            "install it with: pip install 'apical[serve]'",
-        ) from None
 
 
 def _pick_up(queue: Queue, spool: Spool) -> None:
